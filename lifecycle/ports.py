@@ -1,0 +1,217 @@
+"""What the lifecycle needs of the world outside, as small protocols.
+
+Every port has a real adapter in ``lifecycle.adapters`` and an in-memory twin for unit tests; both pass the
+same contract tests. An adapter translates the errors of its library into the three classes below, so the
+engine never has to know which library failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class PortError(Exception):
+    """Something outside refused or failed. ``str(error)`` is fit to be shown to a person."""
+
+
+class TemporaryError(PortError):
+    """Trying again later can help: a time-out, a refused connection, a 429 or a 5xx."""
+
+
+class PermanentError(PortError):
+    """Trying again cannot help until somebody changes something."""
+
+
+class NotFoundError(PermanentError):
+    """The thing named does not exist (any more)."""
+
+
+class FencedError(PermanentError):
+    """A newer executor has already written; this one must stop without writing."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionRef:
+    """One model version, as MLflow names it: a registered model and an integer version."""
+
+    model: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.version}"
+
+
+# ---------------------------------------------------------------- registry
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryModel:
+    """A registered model as the registry has it. ``aliases`` maps alias to version."""
+
+    name: str
+    description: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryVersion:
+    """A model version as the registry has it. ``stage`` is MLflow's word: None, Staging, Production, Archived.
+
+    Aliases are not here: MLflow lists them with the registered model.
+    """
+
+    ref: VersionRef
+    stage: str
+    description: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    source: str = ""
+    run_id: str = ""
+    status: str = "READY"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDetails:
+    """What a version's run and model files say; it never changes once the run has finished.
+
+    ``signature`` is MLflow's own dictionary of ``inputs``, ``outputs`` and ``params``, decoded from JSON, or
+    None when the model has none.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    run_tags: Mapping[str, str] = field(default_factory=dict)
+    run_name: str = ""
+    experiment_id: str = ""
+    signature: Mapping[str, Any] | None = None
+    flavors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a listing. ``next_token`` is None on the last page."""
+
+    items: tuple[Item, ...]
+    next_token: str | None = None
+
+
+class Registry(Protocol):
+    """The model registry. Every call may raise TemporaryError, or NotFoundError for a missing name."""
+
+    def models(self, *, limit: int, page_token: str | None = None) -> Page[RegistryModel]:
+        """Registered models with tags and aliases, by name."""
+
+    def versions(
+        self, *, limit: int, page_token: str | None = None, newest_first: bool = False
+    ) -> Page[RegistryVersion]:
+        """Versions of all models: by name and version, or by last update, newest first."""
+
+    def model(self, name: str) -> RegistryModel: ...
+
+    def version(self, ref: VersionRef) -> RegistryVersion: ...
+
+    def details(self, version: RegistryVersion) -> VersionDetails: ...
+
+    def set_stage(self, ref: VersionRef, stage: str) -> None:
+        """Put a version into a stage (MLflow's word), reading before and after; what is there is not written."""
+
+    def set_alias(self, model: str, alias: str, version: int) -> None: ...
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Remove an alias. Removing one that is not there does nothing."""
+
+    def set_tags(self, ref: VersionRef, tags: Mapping[str, str]) -> None: ...
+
+    def download(self, ref: VersionRef, destination: Path) -> None:
+        """Copy the version's model files below ``destination``, which exists and is empty."""
+
+
+# ---------------------------------------------------------------- model servers
+
+
+class ServerState(StrEnum):
+    ABSENT = "absent"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is known of the servers of one version.
+
+    ``url`` is the base address that the gateway sends requests to ("" when absent); ``in_flight`` is the number
+    of requests being answered at this moment, None when it cannot be read; ``detail`` says in words why a server
+    failed.
+    """
+
+    state: ServerState
+    url: str = ""
+    in_flight: int | None = None
+    detail: str = ""
+
+
+class Serving(Protocol):
+    """Keeps the servers of model versions running. A server loads its model at start and fails fast."""
+
+    def ensure(self, ref: VersionRef, *, slug: str) -> None:
+        """Make sure that a server for this version exists; returns before it is ready.
+
+        Idempotent. Fetches the model files first if they are not on this machine. A server that FAILED is
+        started again.
+        """
+
+    def status(self, ref: VersionRef, *, slug: str) -> Server: ...
+
+    def remove(self, ref: VersionRef, *, slug: str) -> None:
+        """Stop the version's server; it finishes the requests in flight. Idempotent."""
+
+
+# ---------------------------------------------------------------- gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One variant behind a route. ``weight`` is the percentage of requests it gets, 0 to 100."""
+
+    version: int
+    url: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Requests that the gateway passed to one version since the gateway started; both only grow, until it restarts."""
+
+    requests: int = 0
+    errors: int = 0
+
+
+class Traffic(Protocol):
+    """The gateway. A route is named by a model's slug, and answers under ``/<slug>/``."""
+
+    def apply(self, slug: str, backends: tuple[Backend, ...], *, fence: int) -> None:
+        """Make the route's backends and weights exactly these. Weights sum to 100, or to 0 to serve nobody.
+
+        ``fence`` grows with every claim of the model: a write with a lower one than the last raises FencedError.
+        """
+
+    def weights(self, slug: str) -> Mapping[int, int] | None:
+        """The weights that the gateway itself says are in force, {version: percent}; None when it has no such route.
+
+        Versions with weight 0 are in the answer as long as the route names them.
+        """
+
+    def counts(self, slug: str) -> Mapping[int, RequestCounts]:
+        """Requests and errors (5xx) by version, cumulative, from the gateway's own metrics."""
