@@ -1,0 +1,31 @@
+"""The adapters as the settings describe them: what ``settings.ADAPTERS`` names by default."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from lifecycle import adapters
+from lifecycle.adapters.local_gateway import TraefikTraffic
+from lifecycle.adapters.local_serving import SupervisorServing
+from lifecycle.adapters.mlflow_registry import MlflowRegistry
+
+
+def registry() -> MlflowRegistry:
+    return MlflowRegistry(settings.MLFLOW_TRACKING_URI, timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS)
+
+
+def traffic() -> TraefikTraffic:
+    return TraefikTraffic(settings.GATEWAY_CONFIG_DIR, settings.GATEWAY_API)
+
+
+def serving() -> SupervisorServing:
+    return SupervisorServing(
+        url=settings.SUPERVISOR_URL,
+        user=settings.SUPERVISOR_USER,
+        password=settings.SUPERVISOR_PASSWORD,
+        servers_dir=settings.SERVERS_DIR,
+        model_store=settings.MODEL_STORE,
+        ports=settings.MODEL_PORTS,
+        log_dir=settings.HOME / "log",
+        fetch=lambda ref, destination: adapters.registry().download(ref, destination),
+    )

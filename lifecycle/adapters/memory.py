@@ -1,0 +1,332 @@
+"""Twins of the ports that keep everything in memory, for tests of whatever uses a port.
+
+Each passes the same contract tests as the real adapter. ``down`` makes every call raise TemporaryError;
+``fail_next`` is raised by the next call, once. Further switches are attributes of each twin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from lifecycle.adapters.local_gateway import check_route
+from lifecycle.domain.slugs import is_slug
+from lifecycle.ports import (
+    Backend,
+    FencedError,
+    NotFoundError,
+    Page,
+    PermanentError,
+    PortError,
+    RegistryModel,
+    RegistryVersion,
+    RequestCounts,
+    Server,
+    ServerState,
+    TemporaryError,
+    VersionDetails,
+    VersionRef,
+)
+
+Item = TypeVar("Item")
+
+STAGES = frozenset({"None", "Staging", "Production", "Archived"})
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class _Twin:
+    """The switches that every twin has, and a journal of the names of the calls that were let through."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.fail_next: PortError | None = None
+        self.calls: Counter[str] = Counter()
+
+    def _reached(self, call: str) -> None:
+        if self.down:
+            raise TemporaryError(f"{type(self).__name__} is down")
+        if self.fail_next is not None:
+            failure, self.fail_next = self.fail_next, None
+            raise failure
+        self.calls[call] += 1
+
+
+class MemoryRegistry(_Twin):
+    """The ``Registry`` port. Like MLflow, only stages and descriptions move a version's time of update.
+
+    ``add_model``, ``add_version``, ``delete_model`` and ``delete_version`` do what people do with MLflow directly;
+    ``files`` holds what ``download`` copies, path to content.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[VersionRef, dict[str, bytes]] = {}
+        self._models: dict[str, RegistryModel] = {}
+        self._versions: dict[VersionRef, RegistryVersion] = {}
+        self._details: dict[VersionRef, VersionDetails] = {}
+        self._now = BEGINNING
+
+    # ------------------------------------------------------------ what people do
+
+    def add_model(self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None) -> RegistryModel:
+        now = self._tick()
+        model = RegistryModel(name, description, created_at=now, updated_at=now, tags=dict(tags or {}))
+        self._models[name] = model
+        return model
+
+    def add_version(
+        self,
+        name: str,
+        *,
+        stage: str = "None",
+        tags: Mapping[str, str] | None = None,
+        details: VersionDetails | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> RegistryVersion:
+        """Register the next version of a model, which is added too if it is not there."""
+        if name not in self._models:
+            self.add_model(name)
+        ref = VersionRef(name, 1 + max((each.version for each in self._versions if each.model == name), default=0))
+        now = self._tick()
+        version = RegistryVersion(
+            ref,
+            stage,
+            created_at=now,
+            updated_at=now,
+            source=f"models:/{ref}",
+            run_id=f"run-{ref}",
+            tags=dict(tags or {}),
+        )
+        self._versions[ref] = version
+        self._details[ref] = details or VersionDetails()
+        self.files[ref] = dict(files if files is not None else {"MLmodel": b"flavors: {}\n"})
+        return version
+
+    def delete_version(self, ref: VersionRef) -> None:
+        """Delete a version, and with it the aliases that name it."""
+        del self._versions[ref]
+        model = self._models[ref.model]
+        kept = {alias: version for alias, version in model.aliases.items() if version != ref.version}
+        self._models[ref.model] = replace(model, aliases=kept)
+
+    def delete_model(self, name: str) -> None:
+        del self._models[name]
+        self._versions = {ref: version for ref, version in self._versions.items() if ref.model != name}
+
+    # ------------------------------------------------------------ the port
+
+    def models(self, *, limit: int, page_token: str | None = None) -> Page[RegistryModel]:
+        self._reached("models")
+        return _page((self._models[name] for name in sorted(self._models)), limit, page_token)
+
+    def versions(
+        self, *, limit: int, page_token: str | None = None, newest_first: bool = False
+    ) -> Page[RegistryVersion]:
+        self._reached("versions")
+        if newest_first:
+            newest = sorted(self._versions.values(), key=lambda each: each.updated_at or BEGINNING, reverse=True)
+            return _page(newest, limit, page_token)
+        return _page((self._versions[ref] for ref in sorted(self._versions)), limit, page_token)
+
+    def model(self, name: str) -> RegistryModel:
+        self._reached("model")
+        return self._model(name)
+
+    def version(self, ref: VersionRef) -> RegistryVersion:
+        self._reached("version")
+        return self._version(ref)
+
+    def details(self, version: RegistryVersion) -> VersionDetails:
+        self._reached("details")
+        return self._details.get(version.ref, VersionDetails())
+
+    def set_stage(self, ref: VersionRef, stage: str) -> None:
+        self._reached("set_stage")
+        version = self._version(ref)
+        if version.stage == stage:
+            return
+        if stage not in STAGES:
+            raise PermanentError(f"{stage!r} is not a stage")
+        self._versions[ref] = replace(version, stage=stage, updated_at=self._tick())
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        self._reached("set_alias")
+        self._version(VersionRef(model, version))
+        known = self._model(model)
+        self._models[model] = replace(known, aliases={**known.aliases, alias: version})
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        self._reached("delete_alias")
+        known = self._model(model)
+        kept = {name: version for name, version in known.aliases.items() if name != alias}
+        self._models[model] = replace(known, aliases=kept)
+
+    def set_tags(self, ref: VersionRef, tags: Mapping[str, str]) -> None:
+        self._reached("set_tags")
+        version = self._version(ref)
+        self._versions[ref] = replace(version, tags={**version.tags, **tags})
+
+    def download(self, ref: VersionRef, destination: Path) -> None:
+        self._reached("download")
+        self._version(ref)
+        for name, content in self.files[ref].items():
+            path = destination / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def _model(self, name: str) -> RegistryModel:
+        if name not in self._models:
+            raise NotFoundError(f"the registry has no model {name}")
+        return self._models[name]
+
+    def _version(self, ref: VersionRef) -> RegistryVersion:
+        if ref not in self._versions:
+            raise NotFoundError(f"the registry has no {ref}")
+        return self._versions[ref]
+
+    def _tick(self) -> datetime:
+        """A clock that moves a second with every change, so that an order by time is certain."""
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
+class MemoryServing(_Twin):
+    """The ``Serving`` port. A server is ready at once, unless ``loads_at_once`` is False: then ``finish_loading``
+    makes it ready. A server of a version in ``broken`` fails to load. ``in_flight`` holds the requests being
+    answered, ``starts`` how often a server of each version was started."""
+
+    def __init__(self, *, loads_at_once: bool = True, broken: Collection[VersionRef] = ()) -> None:
+        super().__init__()
+        self.loads_at_once = loads_at_once
+        self.broken = set(broken)
+        self.in_flight: dict[VersionRef, int] = {}
+        self.starts: Counter[VersionRef] = Counter()
+        self._servers: dict[VersionRef, Server] = {}
+        self._next_port = 8200
+
+    def ensure(self, ref: VersionRef, *, slug: str) -> None:
+        self._reached("ensure")
+        _check_server(ref, slug)
+        if self._servers.get(ref, Server(ServerState.ABSENT)).state in (ServerState.STARTING, ServerState.READY):
+            return
+        self.starts[ref] += 1
+        self._servers[ref] = Server(ServerState.STARTING, url=f"http://127.0.0.1:{self._next_port}")
+        self._next_port += 1
+        if self.loads_at_once:
+            self.finish_loading(ref)
+
+    def finish_loading(self, ref: VersionRef) -> None:
+        if ref in self.broken:
+            self.crash(ref, "the model can't be loaded")
+        else:
+            self._servers[ref] = replace(self._servers[ref], state=ServerState.READY)
+
+    def crash(self, ref: VersionRef, detail: str = "it ended") -> None:
+        """The server fails, and stays so until it is ensured again."""
+        self._servers[ref] = replace(self._servers[ref], state=ServerState.FAILED, detail=detail)
+
+    def status(self, ref: VersionRef, *, slug: str) -> Server:
+        self._reached("status")
+        _check_server(ref, slug)
+        server = self._servers.get(ref, Server(ServerState.ABSENT))
+        in_flight = self.in_flight.get(ref, 0) if server.state == ServerState.READY else None
+        return replace(server, in_flight=in_flight)
+
+    def remove(self, ref: VersionRef, *, slug: str) -> None:
+        self._reached("remove")
+        _check_server(ref, slug)
+        self._servers.pop(ref, None)
+
+
+class MemoryTraffic(_Twin):
+    """The ``Traffic`` port. With ``applies`` False it accepts every write but goes on as before, like a gateway that
+    does not reload; ``catch_up`` then applies the last write of every route. ``send`` is what users do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applies = True
+        self._written: dict[str, tuple[Backend, ...]] = {}
+        self._fences: dict[str, int] = {}
+        self._in_force: dict[str, tuple[Backend, ...]] = {}
+        self._counts: dict[str, dict[int, RequestCounts]] = {}
+        self._turns: dict[str, Counter[int]] = {}
+
+    def apply(self, slug: str, backends: Sequence[Backend], *, fence: int) -> None:
+        self._reached("apply")
+        check_route(slug, backends)
+        if fence < self._fences.get(slug, 0):
+            raise FencedError(f"a newer executor has written the route {slug}")
+        self._fences[slug] = fence
+        self._written[slug] = tuple(backends)
+        if self.applies:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        for slug, backends in self._written.items():
+            if self._in_force.get(slug) != backends:
+                self._in_force[slug] = backends
+                self._turns[slug] = Counter()
+
+    def set_by_hand(self, slug: str, weights: Mapping[int, int]) -> None:
+        """Somebody edits the weights behind our back; no fence is asked."""
+        backends = tuple(replace(each, weight=weights[each.version]) for each in self._in_force[slug])
+        self._in_force[slug] = self._written[slug] = backends
+
+    def weights(self, slug: str) -> Mapping[int, int] | None:
+        self._reached("weights")
+        _check_slug(slug)
+        if slug not in self._in_force:
+            return None
+        return {backend.version: backend.weight for backend in self._in_force[slug]}
+
+    def counts(self, slug: str) -> Mapping[int, RequestCounts]:
+        self._reached("counts")
+        _check_slug(slug)
+        return dict(self._counts.get(slug, {}))
+
+    def send(self, slug: str, requests: int, *, failing: Collection[int] = ()) -> Counter[int]:
+        """Users' requests, shared out in smooth weighted turns as Traefik does; how many each version got.
+
+        Every request to a version in ``failing`` is an error.
+        """
+        weights = {each.version: each.weight for each in self._in_force.get(slug, ()) if each.weight}
+        got: Counter[int] = Counter()
+        turns = self._turns.setdefault(slug, Counter())
+        for _ in range(requests if weights else 0):
+            version = min(weights, key=lambda each: ((turns[each] + 1) / weights[each], each))
+            turns[version] += 1
+            got[version] += 1
+        counts = self._counts.setdefault(slug, {})
+        for version, number in got.items():
+            errors = number if version in failing else 0
+            so_far = counts.get(version, RequestCounts())
+            counts[version] = RequestCounts(so_far.requests + number, so_far.errors + errors)
+        return got
+
+    def restart(self) -> None:
+        """The gateway restarts: routes come back from what was written, counters begin at 0."""
+        self._counts.clear()
+        self._in_force.clear()
+        self.catch_up()
+
+
+def _page(items: Iterable[Item], limit: int, page_token: str | None) -> Page[Item]:
+    """A page token is an offset, as in MLflow."""
+    everything = tuple(items)
+    start = int(page_token or 0)
+    end = start + limit
+    return Page(everything[start:end], str(end) if end < len(everything) else None)
+
+
+def _check_slug(slug: str) -> None:
+    if not is_slug(slug):
+        raise PermanentError(f"{slug!r} is not a slug")
+
+
+def _check_server(ref: VersionRef, slug: str) -> None:
+    if not is_slug(slug) or ref.version < 0:
+        raise PermanentError(f"{slug!r} version {ref.version} can't name a server")

@@ -1,0 +1,34 @@
+"""Waking workers. A wake-up is a hint for speed: the sweep finds whatever a lost one leaves behind."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_QUEUE = "default"
+ROLLBACK_QUEUE = "rollbacks"
+
+
+def wake(transition_id: int, *, urgent: bool = False) -> None:
+    """Ask a worker, once the running transaction has committed, to look at a transition."""
+    queue = ROLLBACK_QUEUE if urgent else DEFAULT_QUEUE
+    transaction.on_commit(lambda: send("lifecycle.tick", transition_id, queue=queue))
+
+
+def wake_mirror(model_name: str) -> None:
+    """Ask a worker, after commit, to read one registered model afresh."""
+    transaction.on_commit(lambda: send("lifecycle.refresh_model", model_name, queue=DEFAULT_QUEUE))
+
+
+def send(task: str, *args: Any, queue: str) -> None:
+    """Publish one message; a broker that cannot be reached is logged and left to the sweep."""
+    try:
+        current_app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
+    except OperationalError as error:
+        logger.warning("broker unreachable, %s%r is left to the sweep: %s", task, args, error)

@@ -1,0 +1,286 @@
+"""The engine: observe, decide, journal, act, record; one effect a tick.
+
+``tick`` may be called by anybody, at any time, as often as they like, and may be killed at any line: what it intends is
+committed before it acts, and what it did is read back from the world before it counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from lifecycle import variants, world
+from lifecycle.audit import record
+from lifecycle.dispatch import DEFAULT_QUEUE, ROLLBACK_QUEUE, send
+from lifecycle.domain import effects
+from lifecycle.domain.decide import Checked, Do, Fail, Finish, Look, NextStep, StepReached, TurnBack, Wait, decide
+from lifecycle.domain.effects import Observed
+from lifecycle.domain.permissions import STAGEGATE
+from lifecycle.domain.plan import Plan, Progress, split
+from lifecycle.domain.policy import Step
+from lifecycle.domain.stages import Stage
+from lifecycle.models import EXECUTING, Effect, Kind, RegisteredModel, Status, Transition
+from lifecycle.operations import turn_back
+from lifecycle.ports import FencedError, PortError
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+"""Longer than any single effect; downloading a model is the slowest."""
+GRACE = timedelta(seconds=1)
+"""How long the world may take to follow an effect before the engine acts again; doubled with every attempt."""
+GLANCE = timedelta(milliseconds=25)
+"""How soon to look whether an effect has arrived."""
+
+
+class LostClaimError(Exception):
+    """Somebody else has taken the transition over; this executor must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to execute one transition; a write counts only while ``fence`` is still the row's."""
+
+    row: Transition
+    plan: Plan
+    progress: Progress
+    fence: int
+
+    def write(self, **values: Any) -> None:
+        """Update the claimed row. Raises LostClaimError, having written nothing, when the claim is lost."""
+        if Transition.objects.filter(pk=self.row.pk, fence=self.fence).update(**values) != 1:
+            raise LostClaimError(f"transition {self.row.pk} is somebody else's now")
+
+    def release(self, due: datetime, **values: Any) -> datetime:
+        """Give the lease back; whoever comes at ``due`` goes on."""
+        self.write(lease_until=None, due_at=due, **values)
+        return due
+
+
+def run(transition_id: int, *, patience: timedelta = timedelta(seconds=1)) -> None:
+    """Tick until there is nothing to do within ``patience``; after that the sweep, or somebody's click, goes on."""
+    while True:
+        due = tick(transition_id, now=timezone.now())
+        pause = (due - timezone.now()).total_seconds() if due else None
+        if pause is None or pause > patience.total_seconds():
+            return
+        time.sleep(max(pause, 0))
+
+
+def tick(transition_id: int, *, now: datetime) -> datetime | None:
+    """Take one transition one step further; return when to look again, or None when it is not ours or has ended."""
+    claim = _claim(transition_id, now)
+    if claim is None:
+        return None
+    try:
+        return _advance(claim, now)
+    except (LostClaimError, FencedError) as error:
+        logger.info("transition %s was taken over: %s", transition_id, error)
+        return None
+
+
+def sweep(*, now: datetime) -> int:
+    """Send every transition that is due to its queue; return how many there were."""
+    due = Transition.objects.filter(_lease_free(now), status__in=EXECUTING, due_at__lte=now)
+    rows = list(due.values_list("pk", "status"))
+    for pk, status in rows:
+        send("lifecycle.tick", pk, queue=ROLLBACK_QUEUE if status == Status.ROLLING_BACK else DEFAULT_QUEUE)
+    return len(rows)
+
+
+# ---------------------------------------------------------------- claiming
+
+
+def _lease_free(now: datetime) -> Q:
+    return Q(lease_until=None) | Q(lease_until__lt=now)
+
+
+def _claim(transition_id: int, now: datetime) -> Claim | None:
+    """Take the lease by a conditional update: exactly one row must change.
+
+    The fence grows with every claim of the model, so that the gateway can refuse whoever was overtaken.
+    """
+    with transaction.atomic():
+        seen = Transition.objects.filter(_lease_free(now), pk=transition_id, status__in=EXECUTING).first()
+        if seen is None:
+            return None
+        RegisteredModel.objects.filter(pk=seen.model_id).update(fence=F("fence") + 1)
+        fence = max(RegisteredModel.objects.get(pk=seen.model_id).fence, seen.fence + 1)
+        free = Transition.objects.filter(_lease_free(now), pk=seen.pk, status=seen.status, fence=seen.fence)
+        if free.update(lease_until=now + LEASE, fence=fence) != 1:
+            transaction.set_rollback(True)
+            return None
+        RegisteredModel.objects.filter(pk=seen.model_id).update(fence=fence)
+        row = Transition.objects.select_related("version__model", "stable", "previous", "policy", "model").get(
+            pk=seen.pk
+        )
+    return Claim(row=row, plan=_plan(row), progress=_progress(row), fence=fence)
+
+
+def _plan(row: Transition) -> Plan:
+    is_rollback = row.kind == Kind.ROLLBACK
+    return Plan(
+        version=row.version.version,
+        from_stage=Stage(row.from_stage),
+        to_stage=Stage(row.to_stage),
+        stable=row.stable.version if row.stable else None,
+        rollback_to=row.previous.version if is_rollback and row.previous else None,
+        turned_back=row.status == Status.ROLLING_BACK and not is_rollback,
+        steps=tuple(Step(step["weight"], timedelta(seconds=step["minimum"])) for step in row.steps),
+        start_limit=row.policy.values.start_limit,
+    )
+
+
+def _progress(row: Transition) -> Progress:
+    return Progress(
+        checked=row.checked_at is not None, step=row.step, step_since=row.step_since, started_at=row.started_at
+    )
+
+
+# ---------------------------------------------------------------- one step
+
+
+def _advance(claim: Claim, now: datetime) -> datetime | None:
+    model = claim.row.model
+    observed = world.observe(model, claim.plan, claim.progress, with_registry=False)
+    decision = decide(claim.plan, claim.progress, observed, now)
+    if isinstance(decision, Look):
+        observed = world.observe(model, claim.plan, claim.progress, with_registry=True)
+        decision = decide(claim.plan, claim.progress, observed, now)
+    _close_effect(claim, observed, now)
+    variants.remember_urls(model, observed.servers)
+    if isinstance(decision, Do):
+        return _do(claim, decision.effect, now)
+    if isinstance(decision, Wait):
+        return claim.release(decision.until, waiting_for=decision.why, waiting_until=decision.until)
+    if isinstance(decision, TurnBack):
+        return _turn_back(claim, decision, now)
+    if isinstance(decision, Finish | Fail):
+        return _end(claim, decision, now)
+    return _move_on(claim, decision, now)
+
+
+def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
+    """An open intent that the world satisfies is done, whoever carried it out."""
+    intent = claim.row.effects.filter(outcome=Effect.Outcome.OPEN).first()
+    if intent is None:
+        return
+    effect = effects.load(intent.kind, intent.payload)
+    if not effects.satisfied(effect, observed):
+        return
+    with transaction.atomic():
+        claim.write(lease_until=now + LEASE)
+        Effect.objects.filter(pk=intent.pk).update(outcome=Effect.Outcome.DONE, finished_at=now, last_error="")
+        variants.follow(claim.row, effect, now)
+        details = {"effect": intent.summary, "attempts": intent.attempts}
+        record(f"{intent.kind}_changed", actor=STAGEGATE, now=now, transition=claim.row, details=details)
+
+
+def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
+    """Journal the intent, act outside any transaction, and come back to see whether the world followed."""
+    intent = _journal(claim, effect, now)
+    if intent is None:
+        return claim.release(now + GLANCE)
+    error = ""
+    try:
+        world.carry_out(claim.row.model, effect, fence=claim.fence)
+    except FencedError:
+        raise
+    except PortError as failure:
+        logger.warning("transition %s: %s: %s", claim.row.pk, effect.key, failure)
+        error = str(failure)
+    with transaction.atomic():
+        Effect.objects.filter(pk=intent.pk).update(last_error=error)
+        wait = _patience(intent.attempts) if error else GLANCE
+        return claim.release(timezone.now() + wait, waiting_for=error or intent.summary, waiting_until=None)
+
+
+def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect | None:
+    """The open intent for this effect, with one attempt more; None while the last attempt still has time."""
+    with transaction.atomic():
+        claim.write(lease_until=now + LEASE, started_at=claim.row.started_at or now)
+        intent = claim.row.effects.filter(outcome=Effect.Outcome.OPEN).first()
+        if intent is not None and intent.key != effect.key:
+            Effect.objects.filter(pk=intent.pk).update(outcome=Effect.Outcome.DROPPED, finished_at=now)
+            intent = None
+        if intent is None:
+            return Effect.objects.create(
+                transition=claim.row,
+                kind=effects.kind_of(effect),
+                key=effect.key[:200],
+                payload=effects.dump(effect),
+                summary=variants.describe(claim.row, effect),
+                intended_at=now,
+                attempts=1,
+                attempted_at=now,
+            )
+        if intent.attempted_at and now < intent.attempted_at + _patience(intent.attempts):
+            return None
+        Effect.objects.filter(pk=intent.pk).update(attempts=F("attempts") + 1, attempted_at=now)
+        intent.refresh_from_db()
+        return intent
+
+
+def _patience(attempts: int) -> timedelta:
+    return min(GRACE * 2 ** min(attempts - 1, 6), timedelta(seconds=30))
+
+
+def _move_on(claim: Claim, decision: Checked | StepReached | NextStep | Look, now: datetime) -> datetime:
+    """Progress within the transition; nothing outside changes."""
+    with transaction.atomic():
+        if isinstance(decision, Checked):
+            record("execution_started", actor=STAGEGATE, now=now, transition=claim.row)
+            values: dict[str, Any] = {"checked_at": now, "started_at": now, "status": Status.RUNNING}
+        elif isinstance(decision, StepReached):
+            values = _step_reached(claim, now)
+        else:
+            values = {"step": claim.row.step + 1, "step_since": None}
+        return claim.release(now, waiting_for="", waiting_until=None, **values)
+
+
+def _step_reached(claim: Claim, now: datetime) -> dict[str, Any]:
+    weights = split(claim.plan, claim.progress) or {}
+    variants.set_weights(claim.row.model, weights, now)
+    went_back = claim.plan.goes_back
+    since_click = claim.row.rollback_requested_at
+    record(
+        "traffic_back" if went_back else "step_reached",
+        actor=STAGEGATE,
+        now=now,
+        transition=claim.row,
+        details={
+            "weights": {str(version): share for version, share in weights.items()},
+            **({"seconds": round((now - since_click).total_seconds(), 3)} if went_back and since_click else {}),
+        },
+    )
+    return {"step_since": now, **({"traffic_back_at": now} if went_back else {})}
+
+
+def _turn_back(claim: Claim, decision: TurnBack, now: datetime) -> datetime:
+    with transaction.atomic():
+        claim.write(lease_until=None)
+        turn_back(claim.row, reason=decision.why, by=STAGEGATE, now=now)
+    return now
+
+
+def _end(claim: Claim, decision: Finish | Fail, now: datetime) -> None:
+    """Close the transition and give the variants their roles."""
+    failed = isinstance(decision, Fail)
+    with transaction.atomic():
+        if failed:
+            status, outcome = Status.FAILED, decision.why
+        else:
+            variants.settle(claim.row, claim.plan, now)
+            status = Status.ROLLED_BACK if claim.plan.turned_back else Status.FINISHED
+            outcome = claim.row.rollback_reason if claim.plan.goes_back else ""
+        claim.write(
+            status=status, outcome=outcome, finished_at=now, lease_until=None, waiting_for="", waiting_until=None
+        )
+        record(f"transition_{status}", actor=STAGEGATE, now=now, transition=claim.row, reason=outcome)

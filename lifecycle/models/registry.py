@@ -1,0 +1,112 @@
+"""The mirror: what the registry holds, as tables. ``lifecycle.mirror`` is their only writer."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from lifecycle.domain.stages import Stage, from_mlflow
+
+
+class RegisteredModel(models.Model):
+    """A registered model.
+
+    ``slug`` names it in addresses, files and the gateway; ``exact_name`` is False when the registry's name holds
+    characters that a database cannot, so that such a model can be seen but not acted on. ``fence`` grows with
+    every claim by the engine: the gateway refuses a write that carries an older one.
+    """
+
+    name = models.TextField()
+    slug = models.CharField(max_length=63, unique=True)
+    exact_name = models.BooleanField(default=True)
+    description = models.TextField(blank=True, default="")
+    tags = models.JSONField(default=dict)
+    aliases = models.JSONField(default=dict)
+    created_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True, db_index=True)
+    seen_pass = models.BigIntegerField(default=0, db_index=True)
+    digest = models.CharField(max_length=64, default="")
+    fence = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("slug",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelVersion(models.Model):
+    """A model version. ``stage`` is MLflow's word; ``details_at`` is when its run and signature were read."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    stage = models.CharField(max_length=16, default="None")
+    stage_since = models.DateTimeField(null=True)
+    description = models.TextField(blank=True, default="")
+    tags = models.JSONField(default=dict)
+    status = models.CharField(max_length=32, default="READY")
+    source = models.TextField(blank=True, default="")
+    run_id = models.CharField(max_length=64, blank=True, default="")
+    created_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True, db_index=True)
+    seen_pass = models.BigIntegerField(default=0, db_index=True)
+    digest = models.CharField(max_length=64, default="")
+
+    metrics = models.JSONField(default=dict)
+    params = models.JSONField(default=dict)
+    run_tags = models.JSONField(default=dict)
+    run_name = models.TextField(blank=True, default="")
+    experiment_id = models.CharField(max_length=64, blank=True, default="")
+    signature = models.JSONField(null=True)
+    flavors = models.JSONField(default=list)
+    details_at = models.DateTimeField(null=True)
+    details_tried_at = models.DateTimeField(null=True)
+    details_error = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("model", "-version")
+        constraints = (models.UniqueConstraint(fields=("model", "version"), name="one_row_a_model_version"),)
+        indexes = (models.Index(fields=("details_at", "-created_at"), name="versions_without_details"),)
+
+    def __str__(self) -> str:
+        return f"{self.model.name} {self.label}"
+
+    @property
+    def semantic_version(self) -> str:
+        return str(self.tags.get("semantic_version", ""))
+
+    @property
+    def label(self) -> str:
+        """What people call it: the semantic version when it has one, else MLflow's number."""
+        return self.semantic_version or f"version {self.version}"
+
+    @property
+    def domain_stage(self) -> Stage:
+        return from_mlflow(self.stage)
+
+
+class MirrorState(models.Model):
+    """Where the rolling sweep stands: one row. ``phase`` is ``models`` or ``versions``."""
+
+    pass_number = models.BigIntegerField(default=1)
+    phase = models.CharField(max_length=16, default="models")
+    page_token = models.TextField(null=True)
+    pass_started_at = models.DateTimeField(null=True)
+    last_full_pass_at = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True, default="")
+    last_error_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"pass {self.pass_number}, {self.phase}"
+
+
+class WebhookDelivery(models.Model):
+    """Deliveries already taken, so that a replayed one is refused."""
+
+    delivery_id = models.CharField(max_length=200, unique=True)
+    received_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.delivery_id

@@ -1,0 +1,228 @@
+"""Transitions, approvals, the journal of effects, and the variants that serve."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from lifecycle.models.policy import Policy
+from lifecycle.models.registry import ModelVersion, RegisteredModel
+
+
+class Status(models.TextChoices):
+    """The one state of a transition. The first four are active: at most one of those a model."""
+
+    AWAITING_APPROVAL = "awaiting_approval", "waiting for approval"
+    APPROVED = "approved", "approved"
+    RUNNING = "running", "running"
+    ROLLING_BACK = "rolling_back", "rolling back"
+    FINISHED = "finished", "finished"
+    ROLLED_BACK = "rolled_back", "rolled back"
+    REJECTED = "rejected", "rejected"
+    CANCELLED = "cancelled", "cancelled"
+    FAILED = "failed", "failed"
+
+
+ACTIVE = (Status.AWAITING_APPROVAL, Status.APPROVED, Status.RUNNING, Status.ROLLING_BACK)
+EXECUTING = (Status.APPROVED, Status.RUNNING, Status.ROLLING_BACK)
+
+
+class Kind(models.TextChoices):
+    PROMOTION = "promotion", "promotion"
+    ROLLBACK = "rollback", "rollback"
+    ARCHIVAL = "archival", "archiving"
+
+
+class Strategy(models.TextChoices):
+    CANARY = "canary", "canary"
+    DIRECT = "direct", "all at once"
+    NONE = "none", "no traffic"
+
+
+class Transition(models.Model):
+    """One request to move one version to one stage, from request to finish.
+
+    ``stable`` is the version that served when execution began; ``previous`` is the version that a rollback brings
+    back. ``steps`` is the rollout's plan, ``[{"weight": percent, "minimum": seconds}, ...]``; ``step`` counts from 0
+    and ``step_since`` is when the gateway was seen to apply it. ``lease_until`` and ``fence`` belong to the executor
+    that holds the transition now.
+    """
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="transitions")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="transitions")
+    kind = models.CharField(max_length=16, choices=Kind)
+    from_stage = models.CharField(max_length=16)
+    to_stage = models.CharField(max_length=16)
+    strategy = models.CharField(max_length=16, choices=Strategy)
+    emergency = models.BooleanField(default=False)
+    status = models.CharField(max_length=20, choices=Status, db_index=True)
+    reason = models.TextField()
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT)
+
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="requested_transitions"
+    )
+    requested_by_name = models.CharField(max_length=200)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    checked_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.TextField(blank=True, default="")
+
+    stable = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    previous = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    steps = models.JSONField(default=list)
+    step = models.PositiveSmallIntegerField(default=0)
+    step_since = models.DateTimeField(null=True)
+    rollback_reason = models.TextField(blank=True, default="")
+    rollback_by_name = models.CharField(max_length=200, blank=True, default="")
+    rollback_requested_at = models.DateTimeField(null=True)
+    traffic_back_at = models.DateTimeField(null=True)
+
+    waiting_for = models.TextField(blank=True, default="")
+    waiting_until = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(db_index=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-requested_at", "-id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("model",), condition=Q(status__in=ACTIVE), name="one_active_transition_a_model"
+            ),
+        )
+        indexes = (models.Index(fields=("status", "due_at"), name="transitions_due"),)
+
+    def __str__(self) -> str:
+        return f"{self.version} to {self.to_stage}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+
+class Approval(models.Model):
+    """A named person's yes or no, with a reason. ``roles`` are those the person had when deciding."""
+
+    transition = models.ForeignKey(Transition, on_delete=models.CASCADE, related_name="approvals")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
+    person_name = models.CharField(max_length=200)
+    roles = models.JSONField()
+    approved = models.BooleanField()
+    reason = models.TextField()
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("decided_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=("transition", "person"), name="one_decision_a_person_a_transition"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.person_name}: {'yes' if self.approved else 'no'}"
+
+
+class Effect(models.Model):
+    """One line of the engine's journal: an intended change of the world, and what came of it.
+
+    At most one intent of a transition is open. ``key`` names the wanted state, so an executor that comes back after a
+    crash recognises its own intent; ``attempts`` counts how often it acted.
+    """
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", "under way"
+        DONE = "done", "done"
+        DROPPED = "dropped", "no longer wanted"
+
+    transition = models.ForeignKey(Transition, on_delete=models.CASCADE, related_name="effects")
+    kind = models.CharField(max_length=20)
+    key = models.CharField(max_length=200)
+    payload = models.JSONField()
+    summary = models.TextField()
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.OPEN)
+    intended_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    attempted_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("transition",), condition=Q(outcome="open"), name="one_open_effect_a_transition"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+class VariantRole(models.TextChoices):
+    PRODUCTION = "production", "serves Production"
+    STAGING = "staging", "serves Staging"
+    WARM = "warm", "kept warm for a rollback"
+    NONE = "", "no role"
+
+
+class Variant(models.Model):
+    """A version that has a server, and the weight that the gateway was last seen to give it.
+
+    ``warm_until`` keeps the server of a version without traffic, so that a rollback is one change of weights;
+    ``idle_since`` is when the gateway was first seen to send it nothing; ``retiring`` says that its server is being
+    stopped.
+    """
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="variants")
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="variant")
+    role = models.CharField(max_length=16, choices=VariantRole, blank=True, default=VariantRole.NONE)
+    url = models.CharField(max_length=200, blank=True, default="")
+    weight = models.PositiveSmallIntegerField(default=0)
+    weight_since = models.DateTimeField(null=True)
+    warm_until = models.DateTimeField(null=True)
+    idle_since = models.DateTimeField(null=True)
+    retiring = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("model", "-weight", "version")
+        constraints = (
+            models.CheckConstraint(condition=Q(weight__lte=100), name="weight_is_a_percentage"),
+            models.UniqueConstraint(
+                fields=("model",), condition=Q(role="production"), name="one_production_variant_a_model"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.version} at {self.weight} %"
+
+
+class Observation(models.Model):
+    """What one version answered in one interval, from the gateway's counters; the counts add up."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="observations")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="observations")
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    requests = models.PositiveBigIntegerField()
+    errors = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ("until",)
+        indexes = (models.Index(fields=("model", "until"), name="observations_of_a_model"),)
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.requests} requests, {self.errors} errors"
+
+
+class CounterReading(models.Model):
+    """The last cumulative counts read for a version: what the next interval is measured from."""
+
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="reading")
+    read_at = models.DateTimeField()
+    requests = models.PositiveBigIntegerField()
+    errors = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.requests} requests at {self.read_at:%H:%M:%S}"

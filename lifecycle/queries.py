@@ -1,0 +1,487 @@
+"""Every read that a page or the API needs, as plain values: a bounded number of queries, whatever the size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from lifecycle.domain.approval import Approver, missing_roles
+from lifecycle.domain.permissions import Action, Actor, Role, may
+from lifecycle.domain.plan import rollback_target
+from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
+from lifecycle.models import (
+    ACTIVE,
+    EXECUTING,
+    AuditEntry,
+    Kind,
+    MirrorState,
+    ModelVersion,
+    Observation,
+    RegisteredModel,
+    Status,
+    Transition,
+    Variant,
+    VariantRole,
+)
+
+COLUMN_LIMIT = 20
+"""Version cards a stage column shows; the rest is counted."""
+
+
+# ---------------------------------------------------------------- shares of traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One version's part of a model's traffic. ``start`` is where its part of the bar begins, in percent.
+
+    ``tone`` is ``stable`` or ``canary``: the variant's colour on every page.
+    """
+
+    version: ModelVersion
+    weight: int
+    start: int
+    tone: str
+    role: str
+
+
+def shares_of(variants: Iterable[Variant], canary_id: int | None = None) -> tuple[Share, ...]:
+    """The traffic bar: the version that serves Production first, then whoever else gets requests."""
+    serving = [variant for variant in variants if variant.weight]
+    serving.sort(key=lambda variant: (variant.version_id == canary_id, variant.role != VariantRole.PRODUCTION))
+    shares: list[Share] = []
+    start = 0
+    for variant in serving:
+        is_canary = variant.version_id == canary_id if canary_id else variant.role == VariantRole.STAGING
+        tone = "canary" if is_canary else "stable"
+        shares.append(Share(variant.version, variant.weight, start, tone, variant.get_role_display()))
+        start += variant.weight
+    return tuple(shares)
+
+
+# ---------------------------------------------------------------- models
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of the list of models. ``stages`` holds the versions in Staging and Production, newest first."""
+
+    model: RegisteredModel
+    version_count: int
+    staging: tuple[ModelVersion, ...]
+    production: tuple[ModelVersion, ...]
+    shares: tuple[Share, ...]
+    active: Transition | None
+
+
+def models_matching(search: str = "", stage: Stage | None = None) -> QuerySet[RegisteredModel]:
+    """Registered models that MLflow still has, by name."""
+    found = RegisteredModel.objects.filter(removed_at=None)
+    if search:
+        found = found.filter(Q(name__icontains=search) | Q(description__icontains=search))
+    if stage is not None:
+        found = found.filter(versions__stage=to_mlflow(stage), versions__removed_at=None).distinct()
+    return found.order_by("slug")
+
+
+def model_rows(models: Sequence[RegisteredModel]) -> list[ModelRow]:
+    """The lines for these models, in four queries."""
+    staged: dict[tuple[int, str], list[ModelVersion]] = defaultdict(list)
+    versions = ModelVersion.objects.filter(model__in=models, removed_at=None)
+    for version in versions.filter(stage__in=("Staging", "Production")).order_by("-version"):
+        staged[version.model_id, version.stage].append(version)
+    counts = dict(versions.values_list("model").annotate(Count("pk")).order_by())
+    variants = _by_model(Variant.objects.filter(model__in=models).select_related("version"))
+    active = {row.model_id: row for row in Transition.objects.filter(model__in=models, status__in=ACTIVE)}
+    return [
+        ModelRow(
+            model=model,
+            version_count=counts.get(model.pk, 0),
+            staging=tuple(staged[model.pk, "Staging"]),
+            production=tuple(staged[model.pk, "Production"]),
+            shares=shares_of(variants[model.pk]),
+            active=active.get(model.pk),
+        )
+        for model in models
+    ]
+
+
+def _by_model(variants: Iterable[Variant]) -> dict[int, list[Variant]]:
+    grouped: dict[int, list[Variant]] = defaultdict(list)
+    for variant in variants:
+        grouped[variant.model_id].append(variant)
+    return grouped
+
+
+@dataclass(frozen=True, slots=True)
+class StageColumn:
+    """The versions of one model in one stage, newest first; ``more`` is how many are not shown."""
+
+    stage: Stage
+    versions: tuple[ModelVersion, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    model: RegisteredModel
+    shares: tuple[Share, ...]
+    variants: tuple[Variant, ...]
+    columns: tuple[StageColumn, ...]
+    active: Transition | None
+    history: tuple[Transition, ...]
+    rollback: RollbackOffer | None
+
+
+def model_page(model: RegisteredModel, actor: Actor) -> ModelPage:
+    variants = tuple(Variant.objects.filter(model=model).select_related("version"))
+    transitions = Transition.objects.filter(model=model).select_related("version", "stable", "previous")
+    active = transitions.filter(status__in=ACTIVE).first()
+    return ModelPage(
+        model=model,
+        shares=shares_of(variants, active.version_id if active and active.status in EXECUTING else None),
+        variants=variants,
+        columns=tuple(_column(model, stage) for stage in Stage),
+        active=active,
+        history=tuple(transitions[:20]),
+        rollback=rollback_offer(model, actor),
+    )
+
+
+def _column(model: RegisteredModel, stage: Stage) -> StageColumn:
+    versions = model.versions.filter(stage=to_mlflow(stage), removed_at=None)
+    shown = tuple(versions.order_by("-version")[:COLUMN_LIMIT])
+    return StageColumn(stage, shown, versions.count() - len(shown) if len(shown) == COLUMN_LIMIT else 0)
+
+
+# ---------------------------------------------------------------- rolling back
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOffer:
+    """What the rollback button will do, in words; ``refusal`` says why there is nothing to click."""
+
+    consequence: str = ""
+    refusal: str = ""
+    target: ModelVersion | None = None
+    warm: bool = False
+
+
+def production_version(model: RegisteredModel) -> ModelVersion | None:
+    """The version that serves Production through the gateway now."""
+    rows = Variant.objects.filter(model=model, role=VariantRole.PRODUCTION).select_related("version__model")
+    variant = rows.first()
+    return variant.version if variant else None
+
+
+def production_history(model: RegisteredModel) -> list[int]:
+    """The versions that entered Production and were not rolled back since, newest first."""
+    ended = Transition.objects.filter(model=model, status=Status.FINISHED).order_by("-finished_at", "-id")
+    taken_out: set[int] = set()
+    history: list[int] = []
+    for kind, to_stage, version in ended.values_list("kind", "to_stage", "version__version"):
+        if kind == Kind.ROLLBACK:
+            taken_out.add(version)
+        elif to_stage == Stage.PRODUCTION and version not in taken_out:
+            history.append(version)
+    return history
+
+
+def previous_version(model: RegisteredModel, serving: ModelVersion) -> ModelVersion | None:
+    """The version that a rollback brings back, or None when ``serving`` is the first in Production."""
+    target = rollback_target(serving.version, production_history(model))
+    return model.versions.filter(version=target, removed_at=None).first() if target is not None else None
+
+
+def rollback_offer(model: RegisteredModel, actor: Actor) -> RollbackOffer | None:
+    """None when this person may not roll back, or when nothing is served."""
+    if not may(actor, Action.ROLL_BACK):
+        return None
+    running = Transition.objects.filter(model=model, status__in=EXECUTING).select_related("stable", "version").first()
+    if running is not None:
+        return _offer_to_turn_back(running)
+    serving = production_version(model)
+    if serving is None:
+        return None
+    target = previous_version(model, serving)
+    if target is None:
+        return RollbackOffer(
+            refusal=f"{serving.label} is the first version in Production; there is none to go back to."
+        )
+    warm = Variant.objects.filter(version=target, retiring=False).exclude(url="").exists()
+    return RollbackOffer(
+        consequence=f"100 % of {model.name} goes back to {target.label}"
+        + (" at once" if warm else " as soon as its server has started")
+        + f", and {serving.label} is archived.",
+        target=target,
+        warm=warm,
+    )
+
+
+def _offer_to_turn_back(running: Transition) -> RollbackOffer:
+    if running.status == Status.ROLLING_BACK:
+        return RollbackOffer(refusal="A rollback is under way.")
+    if running.stable is None:
+        return RollbackOffer(
+            consequence=f"{running.version.label} stops getting requests; nothing served before it, so nothing will."
+        )
+    return RollbackOffer(
+        consequence=f"100 % of {running.model.name} goes back to {running.stable.label} at once, and "
+        f"{running.version.label} stays in {running.from_stage}.",
+        target=running.stable,
+        warm=True,
+    )
+
+
+# ---------------------------------------------------------------- versions
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    version: ModelVersion
+    variant: Variant | None
+    next_stages: tuple[Stage, ...]
+    active: Transition | None
+    transitions: tuple[Transition, ...]
+    aliases: tuple[str, ...]
+    may_request: bool
+
+
+def version_page(version: ModelVersion, actor: Actor) -> VersionPage:
+    model = version.model
+    transitions = Transition.objects.filter(model=model).select_related("version")
+    active = transitions.filter(status__in=ACTIVE).first()
+    variant = Variant.objects.filter(version=version).first()
+    return VersionPage(
+        version=version,
+        variant=variant,
+        next_stages=_askable(version, variant),
+        active=active,
+        transitions=tuple(transitions.filter(version=version)[:20]),
+        aliases=tuple(sorted(alias for alias, number in model.aliases.items() if number == version.version)),
+        may_request=may(actor, Action.REQUEST_TRANSITION),
+    )
+
+
+def _askable(version: ModelVersion, variant: Variant | None) -> tuple[Stage, ...]:
+    if version.removed_at is not None or not version.model.exact_name:
+        return ()
+    held = variant is not None and variant.role in (VariantRole.PRODUCTION, VariantRole.WARM)
+    return tuple(stage for stage in possible_changes(version.domain_stage) if not (held and stage == Stage.ARCHIVED))
+
+
+# ---------------------------------------------------------------- transitions
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a rollout. ``state`` is done, current or ahead."""
+
+    weight: int
+    minimum: timedelta
+    state: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a version answered since the transition began."""
+
+    version: ModelVersion
+    requests: int
+    errors: int
+
+    @property
+    def error_rate(self) -> float:
+        """Errors per 100 requests."""
+        return 100 * self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionPage:
+    transition: Transition
+    shares: tuple[Share, ...]
+    steps: tuple[StepView, ...]
+    missing: tuple[Role, ...]
+    may_decide: bool
+    why_not_decide: str
+    may_cancel: bool
+    rollback: RollbackOffer | None
+    counted: tuple[Counted, ...]
+
+
+def transition_page(transition: Transition, actor: Actor) -> TransitionPage:
+    variants = Variant.objects.filter(model=transition.model_id).select_related("version")
+    missing = still_missing(transition)
+    why_not = why_not_decide(transition, actor, missing)
+    awaiting = transition.status == Status.AWAITING_APPROVAL
+    return TransitionPage(
+        transition=transition,
+        shares=shares_of(variants, transition.version_id if transition.is_active else None),
+        steps=_steps(transition),
+        missing=missing,
+        may_decide=awaiting and not why_not,
+        why_not_decide=why_not if awaiting else "",
+        may_cancel=awaiting and may(actor, Action.CANCEL),
+        rollback=_rollback_here(transition, actor),
+        counted=_counted(transition),
+    )
+
+
+def _steps(transition: Transition) -> tuple[StepView, ...]:
+    finished = transition.status == Status.FINISHED
+    going = transition.status in (Status.RUNNING, Status.APPROVED)
+    views = []
+    for number, step in enumerate(transition.steps):
+        state = "done" if finished or number < transition.step else "ahead"
+        if number == transition.step and going:
+            state = "current"
+        since = transition.step_since if state == "current" else None
+        views.append(StepView(step["weight"], timedelta(seconds=step["minimum"]), state, since))
+    return tuple(views)
+
+
+def _rollback_here(transition: Transition, actor: Actor) -> RollbackOffer | None:
+    """The button belongs on the page of a change that runs, and of the promotion whose version serves now."""
+    if transition.status in EXECUTING and transition.kind != Kind.ARCHIVAL:
+        return rollback_offer(transition.model, actor)
+    promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
+    if not (promoted and transition.to_stage == Stage.PRODUCTION):
+        return None
+    serving = production_version(transition.model)
+    return rollback_offer(transition.model, actor) if serving and serving.pk == transition.version_id else None
+
+
+def _counted(transition: Transition) -> tuple[Counted, ...]:
+    if transition.started_at is None:
+        return ()
+    seen = Observation.objects.filter(model=transition.model_id, until__gt=transition.started_at)
+    if transition.finished_at is not None:
+        seen = seen.filter(since__lt=transition.finished_at)
+    sums = seen.values("version").annotate(requests=Sum("requests"), errors=Sum("errors")).order_by("version")
+    versions = ModelVersion.objects.in_bulk([row["version"] for row in sums])
+    return tuple(Counted(versions[row["version"]], row["requests"], row["errors"]) for row in sums)
+
+
+def still_missing(transition: Transition) -> tuple[Role, ...]:
+    """The roles whose yes the transition still waits for."""
+    approvers = [
+        Approver(approval.person_id, frozenset(Role(role) for role in approval.roles))
+        for approval in transition.approvals.all()
+        if approval.approved
+    ]
+    return missing_roles(required_roles(transition), approvers)
+
+
+def required_roles(transition: Transition) -> tuple[Role, ...]:
+    return transition.policy.values.approvals(Stage(transition.to_stage))
+
+
+def why_not_decide(transition: Transition, actor: Actor, missing: Sequence[Role]) -> str:
+    """Why this person's yes or no would be refused; "" when it would count."""
+    if not may(actor, Action.APPROVE):
+        return "Your role reads here; product owners and ML engineers decide."
+    if actor.user_id == transition.requested_by_id:
+        return "You asked for this, so somebody else has to decide."
+    if any(approval.person_id == actor.user_id for approval in transition.approvals.all()):
+        return "You have decided already."
+    if not actor.roles & set(missing):
+        return "The yes of your role is there already."
+    return ""
+
+
+def waiting_for(actor: Actor) -> list[Transition]:
+    """The transitions on which this person can decide, oldest first."""
+    rows = (
+        Transition.objects.filter(status=Status.AWAITING_APPROVAL)
+        .select_related("version__model", "model", "policy", "stable")
+        .prefetch_related("approvals")
+        .order_by("requested_at")
+    )
+    return [row for row in rows if not why_not_decide(row, actor, still_missing(row))]
+
+
+def running() -> QuerySet[Transition]:
+    return Transition.objects.filter(status__in=EXECUTING).select_related("version__model", "model", "stable")
+
+
+def lately_rolled_back(now: datetime, *, days: int = 7) -> QuerySet[Transition]:
+    gone_back = Q(kind=Kind.ROLLBACK) | Q(status=Status.ROLLED_BACK)
+    return Transition.objects.filter(gone_back, finished_at__gte=now - timedelta(days=days)).select_related(
+        "version__model", "model", "previous", "stable"
+    )[:10]
+
+
+# ---------------------------------------------------------------- the record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """What to show of the record; empty values do not restrict."""
+
+    model: str = ""
+    version: int | None = None
+    actor: str = ""
+    action: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    transition: int | None = None
+
+
+def record_entries(wanted: RecordFilter) -> QuerySet[AuditEntry]:
+    """Audit entries, newest first."""
+    conditions = {
+        "model": wanted.model,
+        "version": wanted.version,
+        "actor__icontains": wanted.actor,
+        "action": wanted.action,
+        "at__gte": wanted.since,
+        "at__lt": wanted.until,
+        "transition": wanted.transition,
+    }
+    given = {name: value for name, value in conditions.items() if value not in ("", None)}
+    return AuditEntry.objects.filter(**given)
+
+
+def record_of(transition: Transition) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(transition=transition.pk)
+
+
+def recorded_actions() -> list[str]:
+    return list(AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct())
+
+
+def mirror_state() -> MirrorState | None:
+    return MirrorState.objects.first()
+
+
+# ---------------------------------------------------------------- figures
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What /metrics shows. ``mirror_age`` is in seconds, NaN when the mirror has never succeeded."""
+
+    transitions: dict[str, int]
+    models: int
+    versions: int
+    overdue: int
+    mirror_age: float
+
+
+def figures(now: datetime) -> Figures:
+    counts = dict(Transition.objects.values_list("status").annotate(Count("pk")).order_by())
+    state = mirror_state()
+    read_at = state.last_success_at if state else None
+    overdue = Transition.objects.filter(status__in=EXECUTING, due_at__lt=now - timedelta(seconds=30))
+    return Figures(
+        transitions={status.value: counts.get(status.value, 0) for status in Status},
+        models=RegisteredModel.objects.filter(removed_at=None).count(),
+        versions=ModelVersion.objects.filter(removed_at=None).count(),
+        overdue=overdue.count(),
+        mirror_age=(now - read_at).total_seconds() if read_at else float("nan"),
+    )

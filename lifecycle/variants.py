@@ -1,0 +1,116 @@
+"""The tables' picture of what serves: kept in step with effects that the world has been seen to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from lifecycle.domain.effects import (
+    Effect,
+    ServerPhase,
+    ServerSeen,
+    SetAlias,
+    SetStage,
+    SetTags,
+    ShiftTraffic,
+    StartServer,
+)
+from lifecycle.domain.plan import Plan, Split
+from lifecycle.domain.stages import Stage, to_mlflow
+from lifecycle.models import ModelVersion, RegisteredModel, Transition, Variant, VariantRole
+
+
+def describe(row: Transition, effect: Effect) -> str:
+    """The effect in words a person reads in the journal."""
+    if isinstance(effect, StartServer):
+        return f"Start a model server for {_label(row, effect.version)}"
+    if isinstance(effect, ShiftTraffic):
+        shares = sorted(effect.weights.items(), key=lambda item: -item[1])
+        return ", ".join(f"{share} % of requests to {_label(row, version)}" for version, share in shares) or (
+            "No requests to any version"
+        )
+    if isinstance(effect, SetStage):
+        return f"{_label(row, effect.version)} to {effect.stage} in MLflow"
+    if isinstance(effect, SetAlias) and effect.version is None:
+        return f"Remove the alias “{effect.alias}” in MLflow"
+    if isinstance(effect, SetAlias):
+        return f"Alias “{effect.alias}” to {_label(row, effect.version)} in MLflow"
+    return f"Tags of {_label(row, effect.version)} in MLflow: " + ", ".join(
+        f"{name}={value}" for name, value in effect.tags.items()
+    )
+
+
+def _label(row: Transition, version: int | None) -> str:
+    known = (row.version, row.stable, row.previous)
+    return next((each.label for each in known if each and each.version == version), f"version {version}")
+
+
+def follow(row: Transition, effect: Effect, now: datetime) -> None:
+    """Bring the tables in line with an effect that has been seen to hold."""
+    if isinstance(effect, StartServer):
+        version = row.model.versions.get(version=effect.version)
+        Variant.objects.get_or_create(version=version, defaults={"model": row.model, "idle_since": now})
+    elif isinstance(effect, SetStage):
+        row.model.versions.filter(version=effect.version).update(stage=to_mlflow(effect.stage), stage_since=now)
+    elif isinstance(effect, SetTags):
+        version = row.model.versions.get(version=effect.version)
+        ModelVersion.objects.filter(pk=version.pk).update(tags={**version.tags, **effect.tags})
+    elif isinstance(effect, SetAlias):
+        aliases = dict(RegisteredModel.objects.get(pk=row.model_id).aliases)
+        if effect.version is None:
+            aliases.pop(effect.alias, None)
+        else:
+            aliases[effect.alias] = effect.version
+        RegisteredModel.objects.filter(pk=row.model_id).update(aliases=aliases)
+
+
+def remember_urls(model: RegisteredModel, servers: Mapping[int, ServerSeen]) -> None:
+    """Keep the addresses at which servers were seen ready."""
+    for version, seen in servers.items():
+        if seen.phase == ServerPhase.READY:
+            Variant.objects.filter(model=model, version__version=version).exclude(url=seen.url).update(url=seen.url)
+
+
+def set_weights(model: RegisteredModel, weights: Split, now: datetime) -> None:
+    """Write down the weights that the gateway has been seen to apply."""
+    for version in weights:
+        known = model.versions.get(version=version)
+        Variant.objects.get_or_create(version=known, defaults={"model": model})
+    for variant in Variant.objects.filter(model=model).select_related("version"):
+        weight = weights.get(variant.version.version, 0)
+        if weight != variant.weight:
+            idle_since = None if weight else now
+            Variant.objects.filter(pk=variant.pk).update(weight=weight, weight_since=now, idle_since=idle_since)
+
+
+def settle(row: Transition, plan: Plan, now: datetime) -> None:
+    """Give the variants the roles that hold from now on, at the end of a transition.
+
+    A version that was replaced in Production stays warm for the policy's window; one that was taken back loses its
+    role, and the upkeep stops its server once it is idle.
+    """
+    if plan.goes_back:
+        _take_role(row, plan.version, VariantRole.NONE)
+        if plan.back_to is not None and (plan.rollback_to or plan.to_stage == Stage.PRODUCTION):
+            _take_role(row, plan.back_to, VariantRole.PRODUCTION)
+        return
+    if plan.to_stage == Stage.PRODUCTION:
+        _keep_warm(row, plan, now)
+        _take_role(row, plan.version, VariantRole.PRODUCTION)
+    elif plan.to_stage == Stage.STAGING:
+        Variant.objects.filter(model=row.model, role=VariantRole.STAGING).update(role=VariantRole.NONE)
+        _take_role(row, plan.version, VariantRole.STAGING)
+    else:
+        _take_role(row, plan.version, VariantRole.NONE)
+
+
+def _keep_warm(row: Transition, plan: Plan, now: datetime) -> None:
+    replaced = Variant.objects.filter(model=row.model, role=VariantRole.PRODUCTION).exclude(version=row.version)
+    replaced.update(role=VariantRole.WARM, warm_until=now + row.policy.values.warm_window)
+
+
+def _take_role(row: Transition, version: int, role: VariantRole) -> None:
+    if role == VariantRole.PRODUCTION:
+        others = Variant.objects.filter(model=row.model, role=role).exclude(version__version=version)
+        others.update(role=VariantRole.NONE)
+    Variant.objects.filter(model=row.model, version__version=version).update(role=role, warm_until=None)

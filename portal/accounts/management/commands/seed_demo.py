@@ -1,0 +1,148 @@
+"""The demo's people, policy and first Production versions, made by the same operations that people use."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from lifecycle import operations
+from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.stages import Stage
+from lifecycle.models import ACTIVE, ModelVersion, Policy, Status, Transition
+from portal.accounts.models import RoleAssignment, User
+
+PEOPLE = (
+    ("priya", "Priya", "Natarajan", Role.PRODUCT_OWNER),
+    ("emil", "Emil", "Sandberg", Role.ML_ENGINEER),
+    ("mia", "Mia", "Okafor", Role.ML_ENGINEER),
+    ("aron", "Aron", "Weiss", Role.AUDITOR),
+    ("ada", "Ada", "Lindqvist", Role.ADMINISTRATOR),
+)
+FIRST_VERSION = "1.0.0"
+DEMO_POLICY = {
+    "canary_steps": [
+        {"weight": 5, "minimum": 10},
+        {"weight": 25, "minimum": 20},
+        {"weight": 50, "minimum": 40},
+        {"weight": 100, "minimum": 0},
+    ],
+    "start_limit": 120,
+    "warm_window": 1800,
+    "production_retention": 1800,
+    "shortened": True,
+}
+"""The specification's numbers; an hour of the schedule lasts ten seconds, and the other durations half an hour."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Create the demo's people and policy, and bring the first version of every model into Production. Idempotent."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEMO:
+            raise CommandError("This is not a demo installation: set STAGEGATE_DEMO=1 to make it one.")
+        people = create_people(settings.HOME / "secrets" / "demo_people.json")
+        create_policy()
+        for version in _first_versions():
+            self.stdout.write(f"{version.model.name} {version.label} into Production")
+            _bring_into_production(version, people)
+
+
+def create_people(path: Path) -> dict[str, Actor]:
+    """The demo's people as actors, by user name; their passwords are made once and kept in ``path``."""
+    known = {row["username"]: row["password"] for row in json.loads(path.read_text())} if path.exists() else {}
+    rows = []
+    for username, first, last, role in PEOPLE:
+        password = known.get(username) or secrets.token_urlsafe(9)
+        user, created = User.objects.get_or_create(username=username, defaults={"first_name": first, "last_name": last})
+        if created or username not in known:
+            user.set_password(password)
+            user.save(update_fields=["password"])
+        RoleAssignment.objects.get_or_create(user=user, role=role)
+        rows.append({"username": username, "name": f"{first} {last}", "role": role.label, "password": password})
+    _write_private(path, json.dumps(rows, indent=2))
+    users = User.objects.filter(username__in=[row["username"] for row in rows])
+    return {user.username: Actor(user.display_name, user.pk, user.role_set, signed_in_by="demo") for user in users}
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def create_policy() -> None:
+    Policy.objects.get_or_create(
+        number=1,
+        defaults={
+            "body": DEMO_POLICY,
+            "reason": "The demo: the specification's numbers with shortened durations.",
+            "created_by": "Stagegate",
+            "created_at": timezone.now(),
+        },
+    )
+
+
+def _first_versions() -> list[ModelVersion]:
+    found = ModelVersion.objects.filter(stage__in=("None", "Staging"), removed_at=None).select_related("model")
+    return [version for version in found.order_by("model", "version") if version.semantic_version == FIRST_VERSION]
+
+
+def _bring_into_production(version: ModelVersion, people: dict[str, Actor]) -> None:
+    for stage in (Stage.STAGING, Stage.PRODUCTION):
+        version.refresh_from_db()
+        if version.domain_stage in (stage, Stage.PRODUCTION):
+            continue
+        waiting = Transition.objects.filter(version=version, to_stage=stage, status__in=ACTIVE).first()
+        transition = waiting or operations.request_transition(
+            version=version,
+            to_stage=stage,
+            reason="The first version of the demo.",
+            actor=people["emil"],
+            now=timezone.now(),
+        )
+        _approve(transition, people)
+        _await(transition)
+
+
+def _approve(transition: Transition, people: dict[str, Actor]) -> None:
+    decided = set(transition.approvals.values_list("person_id", flat=True))
+    for name in ("mia", "priya"):
+        transition.refresh_from_db()
+        needed = transition.status == Status.AWAITING_APPROVAL
+        if needed and people[name].user_id not in decided and _has_seat(transition, people[name]):
+            operations.approve(
+                transition=transition, reason="The demo starts from here.", actor=people[name], now=timezone.now()
+            )
+
+
+def _has_seat(transition: Transition, actor: Actor) -> bool:
+    return bool(actor.roles & set(operations.still_missing(transition)))
+
+
+def _await(transition: Transition, *, seconds: float = 120) -> None:
+    """Wait until the workers have carried the transition out."""
+    _until(lambda: Transition.objects.get(pk=transition.pk).status not in ACTIVE, seconds)
+    transition.refresh_from_db()
+    if transition.status != Status.FINISHED:
+        raise CommandError(
+            f"{transition} ended as {transition.get_status_display()}: {transition.outcome or transition.waiting_for}. "
+            "The workers' logs say more."
+        )
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.2)

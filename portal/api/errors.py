@@ -1,0 +1,46 @@
+"""Refusals as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from lifecycle.domain.permissions import NotAllowedError
+from lifecycle.operations import RefusedError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer for an exception in an API view; None leaves an unexpected one to Django's 500."""
+    if isinstance(error, RefusedError):
+        return _answer(error.status, error.rule, str(error))
+    if isinstance(error, NotAllowedError):
+        return _answer(403, "role", str(error))
+    if isinstance(error, Http404):
+        return _answer(404, "not_found", str(error) or "There is nothing here.")
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    invalid = isinstance(error, exceptions.ValidationError)
+    detail = "Some values are not valid." if invalid else str(getattr(error, "detail", error))
+    answer = _answer(response.status_code, _rule(error), detail, {"errors": response.data} if invalid else {})
+    for name in ("WWW-Authenticate", "Retry-After"):
+        if name in response.headers:
+            answer.headers[name] = response.headers[name]
+    return answer
+
+
+def _rule(error: Exception) -> str:
+    if isinstance(error, exceptions.ValidationError):
+        return "invalid"
+    return str(getattr(error, "default_code", "error"))
+
+
+def _answer(status: int, rule: str, detail: str, extra: dict[str, Any] | None = None) -> Response:
+    body = {"type": f"urn:stagegate:{rule}", "title": rule.replace("_", " "), "status": status, "detail": detail}
+    return Response({**body, **(extra or {})}, status=status, content_type=MEDIA_TYPE)

@@ -1,0 +1,122 @@
+"""The REST API: the pages' operations and queries, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from lifecycle import operations, queries
+from lifecycle.domain.permissions import Action, require
+from lifecycle.domain.stages import Stage
+from lifecycle.models import AuditEntry, RegisteredModel, Transition
+from portal.access import actor_of, model_for, transition_for, version_for
+from portal.api import serializers
+from portal.api.pagination import ByName
+from portal.web.forms import RecordForm
+
+Body = TypeVar("Body", bound=Serializer[Any])
+
+
+def valid(form: type[Body], request: Request) -> dict[str, Any]:
+    """The body as checked values; raises ValidationError."""
+    body = form(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+class Models(generics.ListAPIView[RegisteredModel]):
+    serializer_class = serializers.ModelSerializer
+    pagination_class = ByName
+
+    def get_queryset(self) -> QuerySet[RegisteredModel]:
+        wanted = self.request.GET.get("stage", "")
+        stage = next((each for each in Stage if each.value == wanted), None)
+        return queries.models_matching(self.request.GET.get("search", ""), stage)
+
+
+class ModelDetail(APIView):
+    def get(self, request: Request, name: str) -> Response:
+        return Response(serializers.ModelDetailSerializer(model_for(request, name)).data)
+
+
+class VersionDetail(APIView):
+    def get(self, request: Request, name: str, version: int) -> Response:
+        return Response(serializers.VersionSerializer(version_for(request, name, version)).data)
+
+
+class Rollback(APIView):
+    def post(self, request: Request, name: str) -> Response:
+        model = model_for(request, name)
+        body = valid(serializers.RollbackSerializer, request)
+        created = operations.roll_back(
+            model=model,
+            reason=body["reason"],
+            actor=actor_of(request),
+            now=timezone.now(),
+            emergency=body["kind"] == "emergency",
+            to_version=body.get("to_version"),
+        )
+        return Response(serializers.TransitionSerializer(created).data, status=202)
+
+
+class Transitions(APIView):
+    def post(self, request: Request) -> Response:
+        body = valid(serializers.TransitionRequestSerializer, request)
+        created = operations.request_transition(
+            version=version_for(request, body["model"], body["version"]),
+            to_stage=Stage(body["to_stage"]),
+            reason=body["reason"],
+            actor=actor_of(request),
+            now=timezone.now(),
+        )
+        return Response(serializers.TransitionSerializer(created).data, status=201)
+
+
+class TransitionDetail(APIView):
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(serializers.TransitionSerializer(transition_for(request, pk)).data)
+
+
+class Decision(APIView):
+    """approve, reject or cancel: ``operation`` is given by the address."""
+
+    operation: Callable[..., Transition] = operations.approve
+
+    def post(self, request: Request, pk: int) -> Response:
+        changed = type(self).operation(
+            transition=transition_for(request, pk),
+            reason=valid(serializers.ReasonSerializer, request)["reason"],
+            actor=actor_of(request),
+            now=timezone.now(),
+        )
+        return Response(serializers.TransitionSerializer(changed).data)
+
+
+class Approve(Decision):
+    operation = staticmethod(operations.approve)
+
+
+class Reject(Decision):
+    operation = staticmethod(operations.reject)
+
+
+class Cancel(Decision):
+    operation = staticmethod(operations.cancel)
+
+
+class Record(generics.ListAPIView[AuditEntry]):
+    serializer_class = serializers.AuditSerializer
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        require(actor_of(self.request), Action.READ_RECORD)
+        form = RecordForm(self.request.GET)
+        form.is_valid()
+        return queries.record_entries(form.wanted())

@@ -1,0 +1,33 @@
+"""The Celery application and its clock."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+app = Celery("stagegate")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["lifecycle"])
+
+
+@app.on_after_configure.connect
+def _clock(sender: Celery, **_: object) -> None:
+    """What beat sends. A message nobody has taken before the next one is due expires: late ones are of no use."""
+    schedule = {
+        "lifecycle.sweep": settings.SWEEP_SECONDS,
+        "lifecycle.mirror": settings.MIRROR_SECONDS,
+        "lifecycle.observe_traffic": settings.OBSERVE_SECONDS,
+        "lifecycle.retire_idle": settings.SWEEP_SECONDS,
+    }
+    for task, seconds in schedule.items():
+        sender.add_periodic_task(seconds, sender.signature(task), name=task, expires=seconds)
+
+
+@setup_logging.connect
+def _keep_django_logging(**_: object) -> None:
+    """Workers log as settings.LOGGING says; without a receiver Celery would set up its own."""

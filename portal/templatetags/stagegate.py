@@ -1,0 +1,245 @@
+"""How templates put values into words: times, durations, weights, roles, signatures, and links to MLflow."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from lifecycle.domain.permissions import Role
+from lifecycle.models import ModelVersion
+
+register = template.Library()
+
+RELATIVE_FOR = timedelta(days=7)
+"""A moment further away than this is shown as a date."""
+
+_UNITS = ((86400, "day", "d"), (3600, "hour", "h"), (60, "minute", "min"), (1, "second", "s"))
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A picture of the sprite. It is decoration: the words beside it carry the meaning."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("icons/sprite.svg"),
+        name,
+    )
+
+
+# ---------------------------------------------------------------- time
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One time in the three ways a page needs it. ``relative`` is "" for a moment far away."""
+
+    utc: str
+    exact: str
+    local: str
+    relative: str
+
+
+@register.inclusion_tag("shared/_time.html")
+def when(moment: datetime | None, form: str = "relative") -> dict[str, Any]:
+    """A ``<time>`` in the viewer's zone, with the exact UTC on hover.
+
+    ``form`` is ``relative`` ("3 minutes ago", kept up to date by the page) or ``exact``.
+    """
+    return {"moment": _moment(moment, timezone.now()) if moment else None, "form": form}
+
+
+def _moment(moment: datetime, now: datetime) -> Moment:
+    utc = moment.astimezone(UTC)
+    near = abs(now - moment) < RELATIVE_FOR
+    return Moment(
+        utc=utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        exact=f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        local=f"{timezone.localtime(moment):%-d %b %Y, %H:%M:%S}",
+        relative=ago(now - moment) if near else "",
+    )
+
+
+def ago(since: timedelta) -> str:
+    """"3 minutes ago", "in 2 hours", or "just now" within five seconds."""
+    seconds = round(abs(since.total_seconds()))
+    if seconds < 5:
+        return "just now"
+    size, name = next((size, name) for size, name, _ in _UNITS if seconds >= size)
+    count = seconds // size
+    words = f"{count} {name}" + ("s" if count != 1 else "")
+    return f"{words} ago" if since > timedelta(0) else f"in {words}"
+
+
+@register.filter
+def duration(length: timedelta | float) -> str:
+    """A length of time with its units, "2 h" or "1 min 30 s"; plain numbers are seconds."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if 0 < seconds < 10:
+        return f"{seconds:.2g} s"
+    left, words = round(seconds), []
+    for size, _, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            words.append(f"{count} {unit}")
+    return " ".join(words[:2]) or "0 s"
+
+
+@register.filter
+def since(later: datetime, earlier: datetime) -> timedelta:
+    return later - earlier
+
+
+# ---------------------------------------------------------------- rollouts
+
+
+@register.filter
+def weights(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The rollout's plan in one line: "5 → 25 → 50 → 100 %"."""
+    return " → ".join(str(step["weight"]) for step in steps) + " %"
+
+
+@register.filter
+def total_minimum(steps: Sequence[Mapping[str, Any]]) -> timedelta:
+    """How long the rollout takes at least."""
+    return timedelta(seconds=sum(step["minimum"] for step in steps))
+
+
+@register.filter
+def step_weight(transition: Any) -> int | None:
+    """The percentage of requests that the current step gives to the new version."""
+    return transition.steps[transition.step]["weight"] if transition.step < len(transition.steps) else None
+
+
+@register.filter
+def minus(value: int, other: int) -> int:
+    return value - other
+
+
+# ---------------------------------------------------------------- words
+
+
+@register.filter
+def words(name: str) -> str:
+    """An identifier as words: "transition_requested" -> "Transition requested"."""
+    text = str(name).replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+@register.filter
+def role_labels(roles: Iterable[str]) -> str:
+    """Roles in words, in the order of the roles: "product owner, ML engineer"."""
+    given = set(roles)
+    return ", ".join(role.label for role in Role if role in given) or "no role"
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """A metric to six significant digits, as people write it; what is no number stays as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or not math.isfinite(value):
+        return f"{value:,}"
+    if value and (abs(value) < 1e-4 or abs(value) >= 1e9):
+        return f"{value:.5e}"
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A value of a JSON column as text: texts as they are, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# ---------------------------------------------------------------- signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input, output or parameter of a model. ``note`` says what its type leaves out."""
+
+    name: str
+    type: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturePart:
+    title: str
+    fields: tuple[Field, ...]
+
+
+@register.filter
+def signature_parts(signature: Mapping[str, Any] | None) -> tuple[SignaturePart, ...]:
+    """MLflow's signature as tables. What is written in no form we know appears as it is."""
+    given = signature or {}
+    parts = ((title, given.get(key)) for key, title in (("inputs", "Inputs"), ("outputs", "Outputs"), ("params", "Parameters")))
+    return tuple(SignaturePart(title, _fields(part)) for title, part in parts if part)
+
+
+def _fields(part: Any) -> tuple[Field, ...]:
+    columns = part if isinstance(part, list) else [part]
+    return tuple(_field(column, position) for position, column in enumerate(columns))
+
+
+def _field(column: Any, position: int) -> Field:
+    if not isinstance(column, Mapping):
+        return Field(str(position), plain(column))
+    name = str(column.get("name") or position)
+    if column.get("type") == "tensor":
+        tensor = column.get("tensor-spec") or {}
+        return Field(name, f"tensor of {tensor.get('dtype', '?')}", f"shape {plain(tensor.get('shape'))}")
+    notes = ["optional"] if column.get("required") is False else []
+    notes += [f"default {plain(column['default'])}"] if "default" in column else []
+    return Field(name, _type(column), ", ".join(notes))
+
+
+def _type(column: Mapping[str, Any]) -> str:
+    kind = plain(column.get("type", column.get("dtype", "?")))
+    items = column.get("items")
+    return f"{kind} of {_type(items)}" if isinstance(items, Mapping) else kind
+
+
+# ---------------------------------------------------------------- links to MLflow
+
+
+@register.simple_tag
+def run_link(registry_url: str, version: ModelVersion) -> str:
+    """Where MLflow's own pages show the version's run; "" when they cannot."""
+    base = _web_address(registry_url)
+    if not (base and version.run_id and version.experiment_id):
+        return ""
+    return f"{base}/#/experiments/{quote(version.experiment_id, safe='')}/runs/{quote(version.run_id, safe='')}"
+
+
+@register.simple_tag
+def registry_link(registry_url: str, version: ModelVersion) -> str:
+    """Where MLflow's own pages show the version; "" when they cannot."""
+    base = _web_address(registry_url)
+    return f"{base}/#/models/{quote(version.model.name, safe='')}/versions/{version.version}" if base else ""
+
+
+@register.filter
+def web_address(registry_url: str) -> str:
+    return _web_address(registry_url)
+
+
+def _web_address(registry_url: str) -> str:
+    """The registry's address without credentials; "" unless it is one that a browser opens."""
+    parts = urlsplit(registry_url or "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")

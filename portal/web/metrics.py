@@ -1,0 +1,33 @@
+"""The portal's own figures, read from the database when they are asked for: the same from every process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils import timezone
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from lifecycle import queries
+
+
+class LifecycleCollector(Collector):
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        figures = queries.figures(timezone.now())
+        transitions = GaugeMetricFamily("stagegate_transitions", "Transitions by status.", labels=["status"])
+        for status, count in figures.transitions.items():
+            transitions.add_metric([status], count)
+        yield transitions
+        yield GaugeMetricFamily("stagegate_registered_models", "Registered models in the mirror.", value=figures.models)
+        yield GaugeMetricFamily("stagegate_model_versions", "Model versions in the mirror.", value=figures.versions)
+        yield GaugeMetricFamily(
+            "stagegate_overdue_transitions", "Transitions due for over 30 s.", value=figures.overdue
+        )
+        yield GaugeMetricFamily(
+            "stagegate_mirror_age_seconds", "Time since the mirror last succeeded.", value=figures.mirror_age
+        )
+
+
+REGISTRY = CollectorRegistry()
+REGISTRY.register(LifecycleCollector())

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from lifecycle import operations, queries
+from portal.access import actor_of, transition_for
+from portal.web.answers import invalid, refused
+from portal.web.forms import ReasonForm
+
+
+def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The rollout; htmx asks for the part that moves."""
+    transition = transition_for(request, pk)
+    context = {
+        "page": queries.transition_page(transition, actor_of(request)),
+        "effects": transition.effects.all(),
+        "approvals": transition.approvals.all(),
+        "record": queries.record_of(transition)[:100],
+    }
+    return render(request, "transitions/_live.html" if request.htmx else "transitions/detail.html", context)
+
+
+@require_POST
+def approve(request: HttpRequest, pk: int) -> HttpResponse:
+    return _decide(request, pk, operations.approve)
+
+
+@require_POST
+def reject(request: HttpRequest, pk: int) -> HttpResponse:
+    return _decide(request, pk, operations.reject)
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    return _decide(request, pk, operations.cancel)
+
+
+@require_POST
+def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
+    return _decide(request, pk, operations.roll_back_transition)
+
+
+def _decide(request: HttpRequest, pk: int, operation: Callable[..., Any]) -> HttpResponse:
+    transition = transition_for(request, pk)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        return invalid(request, form, back="transition", pk=pk)
+    try:
+        changed = operation(
+            transition=transition, reason=form.cleaned_data["reason"], actor=actor_of(request), now=timezone.now()
+        )
+    except operations.RefusedError as error:
+        return refused(request, error, back="transition", pk=pk)
+    return redirect("transition", pk=changed.pk)

@@ -1,0 +1,26 @@
+"""For all tests: what may not be skipped, and what may not be reached."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("STAGEGATE_REQUIRE_ALL") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where everything has to run, a skipped test is a failed one."""
+    report = yield
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where everything has to run: {report.longrepr}"
+    return report
+
+
+def pytest_collection_modifyitems(items):
+    """Unit tests open no socket, and say so when one tries."""
+    for item in items:
+        if "/tests/unit/" in str(item.path):
+            item.add_marker(pytest.mark.disable_socket)
