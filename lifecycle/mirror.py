@@ -19,13 +19,14 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 from lifecycle.audit import record
 from lifecycle.domain.permissions import Actor
@@ -34,6 +35,7 @@ from lifecycle.domain.stages import STAGE_ALIASES, Stage, from_mlflow, to_mlflow
 from lifecycle.models import EXECUTING, Effect, MirrorState, ModelVersion, RegisteredModel
 from lifecycle.ports import (
     NotFoundError,
+    Page,
     PortError,
     Registry,
     RegistryModel,
@@ -51,6 +53,7 @@ NEWEST_PAGE = 100
 MODELS_PAGE = 1000
 PAGES_A_PASS = 10
 SMALLEST_PAGE, LARGEST_PAGE = 200, 5000
+FULL_PASS_PAGE = 2000
 CONFIRMATIONS = 200
 """How many suspicions one slice may confirm, each by a direct read."""
 DETAILS_BATCH = 50
@@ -83,16 +86,19 @@ def run_once(registry: Registry, now: datetime) -> None:
 
 
 def poll_newest(registry: Registry, now: datetime) -> int:
-    """Read versions, last changed first, until a page holds nothing new; return how many rows changed."""
+    """Read versions, last changed first, until a page holds nothing new; return how many rows changed.
+
+    Pages grow, because MLflow sorts the whole registry for each of them.
+    """
     pass_number = _state().pass_number
-    changed, token = 0, None
+    changed, token, limit = 0, None, NEWEST_PAGE
     while True:
-        page = registry.versions(limit=NEWEST_PAGE, page_token=token, newest_first=True)
+        page = registry.versions(limit=limit, page_token=token, newest_first=True)
         on_page = _apply_versions(registry, page.items, pass_number, now, touch=False)
         changed += on_page
-        token = page.next_token
-        if not on_page or token is None:
+        if not on_page or page.next_token is None:
             return changed
+        token, limit = page.next_token, min(limit * 3, LARGEST_PAGE)
 
 
 def sweep_slice(registry: Registry, now: datetime, page_size: int | None = None) -> int:
@@ -103,27 +109,54 @@ def sweep_slice(registry: Registry, now: datetime, page_size: int | None = None)
     worker leaves the place alone. ``page_size`` is for versions, and grows with the registry when it is None.
     """
     state = _state()
-    if state.pass_started_at is None:
-        MirrorState.objects.filter(pk=state.pk).update(pass_started_at=now)
-    if state.phase == MODELS:
-        models = registry.models(limit=MODELS_PAGE, page_token=state.page_token)
-        changed = _apply_models(registry, models.items, state.pass_number, now)
-        _move_on(state, models.next_token, then=VERSIONS)
-    elif state.phase == VERSIONS:
-        versions = registry.versions(limit=page_size or _page_size(), page_token=state.page_token)
-        changed = _apply_versions(registry, versions.items, state.pass_number, now, touch=True)
-        _move_on(state, versions.next_token, then=GONE)
-    else:
-        changed = _confirm_gone(registry, state.pass_number, now)
-        _begin_next_pass(state, now)
+    return _take(registry, state, _read(registry, state.phase, state.page_token, page_size), now)
+
+
+def full_pass(registry: Registry, now: datetime, page_size: int = FULL_PASS_PAGE) -> int:
+    """Slices until the pass that is under way is complete; return how many rows changed.
+
+    The next page is asked for while this one is written down: two pages are held, never the registry.
+    """
+    state = _state()
+    pass_number, changed = state.pass_number, 0
+    ahead: dict[tuple[str, str | None], Future[_AnyPage]] = {}
+    with ThreadPoolExecutor(1) as reader:
+        while state.pass_number == pass_number:
+            asked = ahead.pop((state.phase, state.page_token), None)
+            page = asked.result() if asked else _read(registry, state.phase, state.page_token, page_size)
+            ahead.clear()
+            if state.phase != GONE:
+                place = _place_after(state.phase, page.next_token)
+                ahead[place] = reader.submit(_read, registry, *place, page_size)
+            changed += _take(registry, state, page, now)
+            state = _state()
     return changed
 
 
-def full_pass(registry: Registry, now: datetime, page_size: int | None = None) -> int:
-    """Slices until the pass that is under way is complete; return how many rows changed."""
-    pass_number, changed = _state().pass_number, 0
-    while _state().pass_number == pass_number:
-        changed += sweep_slice(registry, now, page_size or LARGEST_PAGE)
+_AnyPage = Page[RegistryModel] | Page[RegistryVersion]
+
+
+def _read(registry: Registry, phase: str, token: str | None, page_size: int | None) -> _AnyPage:
+    """The page at a place of the pass; an empty one where there is nothing to list."""
+    if phase == MODELS:
+        return registry.models(limit=MODELS_PAGE, page_token=token)
+    if phase == VERSIONS:
+        return registry.versions(limit=page_size or _page_size(), page_token=token)
+    return Page(())
+
+
+def _take(registry: Registry, state: MirrorState, page: _AnyPage, now: datetime) -> int:
+    """Write one page down, and then the place of the next."""
+    if state.pass_started_at is None:
+        _where(state).update(pass_started_at=now)
+    if state.phase == MODELS:
+        changed = _apply_models(registry, cast("Page[RegistryModel]", page).items, state.pass_number, now)
+    elif state.phase == VERSIONS:
+        versions = cast("Page[RegistryVersion]", page).items
+        changed = _apply_versions(registry, versions, state.pass_number, now, touch=True)
+    else:
+        changed = _confirm_gone(registry, state.pass_number, now)
+    _move_on(state, page.next_token, now)
     return changed
 
 
@@ -137,15 +170,17 @@ def _page_size() -> int:
     return min(max(math.ceil(known / PAGES_A_PASS), SMALLEST_PAGE), LARGEST_PAGE)
 
 
-def _move_on(state: MirrorState, token: str | None, *, then: str) -> None:
-    phase = state.phase if token is not None else then
-    _where(state).update(page_token=token, phase=phase)
+def _place_after(phase: str, next_token: str | None) -> tuple[str, str | None]:
+    """The phase and page token of the next slice."""
+    if next_token is not None:
+        return phase, next_token
+    return {MODELS: VERSIONS, VERSIONS: GONE, GONE: MODELS}[phase], None
 
 
-def _begin_next_pass(state: MirrorState, now: datetime) -> None:
-    _where(state).update(
-        pass_number=F("pass_number") + 1, phase=MODELS, page_token=None, pass_started_at=None, last_full_pass_at=now
-    )
+def _move_on(state: MirrorState, next_token: str | None, now: datetime) -> None:
+    phase, token = _place_after(state.phase, next_token)
+    finished = {"pass_number": state.pass_number + 1, "pass_started_at": None, "last_full_pass_at": now}
+    _where(state).update(phase=phase, page_token=token, **(finished if state.phase == GONE else {}))
 
 
 def _where(state: MirrorState) -> Any:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import requests
+import urllib3.exceptions
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from urllib3.exceptions import HTTPError
 
 from lifecycle.adapters.deadline import deadline_session
 from lifecycle.ports import TemporaryError
@@ -48,13 +48,22 @@ def get(url: str, *, timeout: float) -> Answer:
             with session.get(url, timeout=timeout, allow_redirects=False, stream=True) as response:
                 body = response.raw.read(MAX_BYTES + 1)
                 answer = Answer(response.status_code, response.headers, body.decode("utf-8", "replace"))
-    except (requests.Timeout, TimeoutError) as error:
-        raise TemporaryError(f"{url} did not answer within {timeout:g} s") from error
-    except (requests.RequestException, HTTPError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if _is_timeout(error):
+            raise TemporaryError(f"{url} did not answer within {timeout:g} s") from error
         raise RefusedError(f"{url} can't be reached") from error
     if len(body) > MAX_BYTES:
         raise TemporaryError(f"{url} answers with more than {MAX_BYTES} bytes")
     return answer
+
+
+def _is_timeout(error: BaseException | None) -> bool:
+    """Whether a deadline is behind the error: requests reports one as a broken connection, depending on the phase."""
+    while error is not None:
+        if isinstance(error, (TimeoutError, requests.Timeout)):
+            return True
+        error = error.__context__
+    return False
 
 
 def samples(text: str, name: str) -> Iterator[Sample]:

@@ -38,8 +38,8 @@ HEALTH_TIMEOUT = "3s"
 # A request is sent again only if no connection could be made, so the model never sees it twice.
 ATTEMPTS = 3
 DIAL_TIMEOUT = "1s"
-# Shorter than the 5 s after which a model server closes an idle connection: a request must not be sent into one
-# that is just being closed, because a POST that fails like that can't be sent again.
+# Shorter than the time after which a model server closes an idle connection (uvicorn: 5 s unless told otherwise):
+# a POST that is sent into a connection just being closed fails, and can't be sent again.
 IDLE_TIMEOUT = "2s"
 
 _FENCE = re.compile(r"^# fence: (\d+)$", re.MULTILINE)

@@ -33,8 +33,8 @@ class SupervisorServing:
     ``fetch(ref, directory)`` copies a version's model files into an empty directory; they are kept below
     ``model_store``. ``command`` starts a model server, without its options; it runs in ``directory``, where Python
     finds ``serving``. ``ports`` are those that servers may listen on, at ``host``. ``timeout`` in seconds bounds each
-    question to supervisord or to a server. A server that does not listen ``load_seconds`` after its start has failed; one that is stopped gets
-    ``stop_seconds`` for the requests in flight.
+    question to supervisord or to a server. A server that does not listen ``load_seconds`` after its start has failed.
+    One that is stopped is killed after ``stop_seconds``: longer than the 30 s that it gives the requests in flight.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SupervisorServing:
         timeout: float = 5.0,
         load_seconds: int = 60,
         start_retries: int = 3,
-        stop_seconds: int = 30,
+        stop_seconds: int = 35,
     ) -> None:
         self._store = ModelStore(model_store.absolute(), fetch)
         self._home = model_store.absolute()

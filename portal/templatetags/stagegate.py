@@ -17,7 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lifecycle.domain.permissions import Role
-from lifecycle.models import ModelVersion
+from lifecycle.models import ModelVersion, Transition
+from lifecycle.queries import StepView
 
 register = template.Library()
 
@@ -100,6 +101,7 @@ def duration(length: timedelta | float) -> str:
 
 @register.filter
 def since(later: datetime, earlier: datetime) -> timedelta:
+    """How long after the earlier moment the later one came."""
     return later - earlier
 
 
@@ -119,14 +121,37 @@ def total_minimum(steps: Sequence[Mapping[str, Any]]) -> timedelta:
 
 
 @register.filter
-def step_weight(transition: Any) -> int | None:
+def step_weight(transition: Transition) -> int | None:
     """The percentage of requests that the current step gives to the new version."""
     return transition.steps[transition.step]["weight"] if transition.step < len(transition.steps) else None
 
 
 @register.filter
-def minus(value: int, other: int) -> int:
-    return value - other
+def rest(weight: int) -> int:
+    """The percentage of requests that is left for the other variant."""
+    return 100 - weight
+
+
+@register.filter
+def ends(step: StepView) -> datetime | None:
+    """When the current step has lasted its minimum; None when it does not end by the clock."""
+    return step.since + step.minimum if step.since and step.minimum else None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPair:
+    """One metric of two versions; None where a version has not measured it."""
+
+    name: str
+    stable: Any
+    canary: Any
+
+
+@register.filter
+def metrics_beside(version: ModelVersion, stable: ModelVersion | None) -> tuple[MetricPair, ...]:
+    """The metrics of a version beside those of the version that serves now."""
+    now = stable.metrics if stable else {}
+    return tuple(MetricPair(name, now.get(name), value) for name, value in sorted(version.metrics.items()))
 
 
 # ---------------------------------------------------------------- words
@@ -233,13 +258,12 @@ def registry_link(registry_url: str, version: ModelVersion) -> str:
 
 
 @register.filter
-def web_address(registry_url: str) -> str:
-    return _web_address(registry_url)
+def without_credentials(address: str) -> str:
+    """An address that may be shown: without the user and password that it can carry."""
+    parts = urlsplit(address or "")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")
 
 
 def _web_address(registry_url: str) -> str:
-    """The registry's address without credentials; "" unless it is one that a browser opens."""
-    parts = urlsplit(registry_url or "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return ""
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")
+    """The registry's address for links; "" unless it is one that a browser opens."""
+    return without_credentials(registry_url) if registry_url.startswith(("http://", "https://")) else ""

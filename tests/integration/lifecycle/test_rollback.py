@@ -53,7 +53,7 @@ def test_while_the_previous_version_is_warm_a_rollback_is_one_change_of_weights(
     starts = dict(world.serving.starts)
     rollback = world.drive(world.roll_back())
     assert dict(world.serving.starts) == starts
-    assert [effect.kind for effect in rollback.effects.all()][0] == "traffic"
+    assert rollback.effects.all()[0].kind == "traffic"
 
 
 def test_a_previous_version_that_is_cold_is_started_first(world):

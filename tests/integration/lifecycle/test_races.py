@@ -1,0 +1,78 @@
+"""People and executors at the same moment, on the real database."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from lifecycle import engine, operations
+from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.stages import Stage
+from lifecycle.models import ACTIVE, Approval, AuditEntry, Status, Transition
+from lifecycle.operations import RefusedError
+from portal.accounts.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(calls):
+    """Run the calls in threads of their own; return results and refusals."""
+
+    def run(call):
+        try:
+            return call()
+        except RefusedError as refusal:
+            return refusal
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def winners(results):
+    return [result for result in results if not isinstance(result, RefusedError)]
+
+
+def test_fifty_requests_at_once_make_one_transition(world):
+    results = at_once([lambda number=number: world.request(1 + number % 3, Stage.STAGING) for number in range(50)])
+    assert len(winners(results)) == 1
+    assert Transition.objects.filter(status__in=ACTIVE).count() == 1
+    assert AuditEntry.objects.filter(refused=True).count() == 49
+
+
+def test_approve_and_reject_at_once_give_one_decision(world):
+    transition = world.request(1, Stage.STAGING)
+    engineers = [
+        Actor(f"engineer {number}", User.objects.create_user(f"engineer{number}").pk, frozenset({Role.ML_ENGINEER}))
+        for number in range(20)
+    ]
+
+    def decide(number, actor):
+        operation = operations.approve if number % 2 else operations.reject
+        return operation(transition=transition, reason="Decided.", actor=actor, now=world.now)
+
+    results = at_once([lambda n=n, actor=actor: decide(n, actor) for n, actor in enumerate(engineers)])
+    assert len(winners(results)) == 1
+    assert Approval.objects.count() == 1
+    assert Transition.objects.get().status in (Status.APPROVED, Status.REJECTED)
+
+
+def test_a_double_click_fifty_times_is_one_approval(world):
+    transition = world.request(1, Stage.STAGING)
+    results = at_once([lambda: world.approve(transition, "mia") for _ in range(50)])
+    assert len(winners(results)) == 1
+    assert Approval.objects.count() == 1
+
+
+def test_ten_executors_claim_a_transition_once(world):
+    transition = world.approved(1, Stage.STAGING)
+    claims = at_once([lambda: engine._claim(transition.pk, world.now) for _ in range(10)])
+    assert sum(claim is not None for claim in claims) == 1
+
+
+def test_ten_rollback_clicks_are_one_rollback(world):
+    world.in_production(1)
+    world.in_production(2)
+    results = at_once([lambda: world.roll_back() for _ in range(10)])
+    assert len(winners(results)) == 1

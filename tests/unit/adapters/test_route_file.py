@@ -1,0 +1,132 @@
+"""The files that Traefik reads: their content, their fence, and that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lifecycle.adapters.local_gateway import TraefikTraffic, route
+from lifecycle.ports import Backend, FencedError, PermanentError, TemporaryError
+
+BACKENDS = (Backend(1, "http://127.0.0.1:8200", 75), Backend(2, "http://127.0.0.1:8201", 25))
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> TraefikTraffic:
+    return TraefikTraffic(tmp_path, "http://127.0.0.1:1", timeout=0.2)
+
+
+def test_a_route_is_a_router_a_weighted_service_and_one_service_a_version() -> None:
+    http = route("iris", BACKENDS)["http"]
+    assert http["routers"]["iris"]["rule"] == "PathPrefix(`/iris/`)"
+    assert http["routers"]["iris"]["service"] == "iris"
+    assert http["middlewares"]["iris--strip"] == {"stripPrefix": {"prefixes": ["/iris"]}}
+    assert http["services"]["iris"]["weighted"] == {
+        "services": [{"name": "iris--v1", "weight": 75}, {"name": "iris--v2", "weight": 25}],
+        "healthCheck": {},
+    }
+    for version, port in ((1, 8200), (2, 8201)):
+        server = http["services"][f"iris--v{version}"]["loadBalancer"]
+        assert server["servers"] == [{"url": f"http://127.0.0.1:{port}"}]
+        assert server["healthCheck"]["path"] == "/ping"
+
+
+def test_the_file_is_the_route_and_its_fence(traffic: TraefikTraffic, tmp_path: Path) -> None:
+    traffic.apply("iris", BACKENDS, fence=12)
+    text = (tmp_path / "iris.yml").read_text()
+    assert yaml.safe_load(text) == route("iris", BACKENDS)
+    assert "# fence: 12\n" in text
+
+
+def test_what_is_the_same_is_not_written_again(traffic: TraefikTraffic, tmp_path: Path) -> None:
+    traffic.apply("iris", BACKENDS, fence=3)
+    before = (tmp_path / "iris.yml").stat()
+    traffic.apply("iris", BACKENDS, fence=3)
+    after = (tmp_path / "iris.yml").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    traffic.apply("iris", BACKENDS, fence=4)
+    assert (tmp_path / "iris.yml").stat().st_ino != before.st_ino
+
+
+@pytest.mark.parametrize(("fence", "refused"), [(0, True), (6, True), (7, False), (8, False)])
+def test_the_fence(traffic: TraefikTraffic, tmp_path: Path, fence: int, refused: bool) -> None:
+    traffic.apply("iris", BACKENDS, fence=7)
+    before = (tmp_path / "iris.yml").read_text()
+    late = TraefikTraffic(tmp_path, "http://127.0.0.1:1")
+    if refused:
+        with pytest.raises(FencedError):
+            late.apply("iris", (), fence=fence)
+        assert (tmp_path / "iris.yml").read_text() == before
+    else:
+        late.apply("iris", (), fence=fence)
+        assert f"# fence: {fence}\n" in (tmp_path / "iris.yml").read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b"http: [\n", b"\xff\xfe\x00", b"# fence: none\nhttp: {}\n"])
+def test_a_file_spoilt_by_hand_is_replaced(traffic: TraefikTraffic, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "iris.yml").write_bytes(content)
+    traffic.apply("iris", BACKENDS, fence=1)
+    assert yaml.safe_load((tmp_path / "iris.yml").read_text()) == route("iris", BACKENDS)
+
+
+def test_a_left_over_temporary_file_does_no_harm(traffic: TraefikTraffic, tmp_path: Path) -> None:
+    (tmp_path / ".iris.yml.tmp").write_text("half of a fi")
+    traffic.apply("iris", BACKENDS, fence=1)
+    assert yaml.safe_load((tmp_path / "iris.yml").read_text()) == route("iris", BACKENDS)
+    assert list(tmp_path.glob("*.tmp")) == list(tmp_path.glob(".*.tmp")) == []
+
+
+def test_a_missing_directory_is_permanent(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="No such file"):
+        TraefikTraffic(tmp_path / "missing", "http://127.0.0.1:1").apply("iris", BACKENDS, fence=1)
+
+
+def test_a_full_disk_is_temporary_and_keeps_the_route(
+    traffic: TraefikTraffic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traffic.apply("iris", BACKENDS, fence=1)
+    before = (tmp_path / "iris.yml").read_text()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lifecycle.adapters.files.os.fsync", full)
+    with pytest.raises(TemporaryError, match="No space left"):
+        traffic.apply("iris", (), fence=2)
+    assert (tmp_path / "iris.yml").read_text() == before
+
+
+def test_readers_never_see_half_a_file_and_the_highest_fence_wins(traffic: TraefikTraffic, tmp_path: Path) -> None:
+    """Four writers, one of them late, and a reader, all at once."""
+    traffic.apply("iris", BACKENDS, fence=0)
+    done = threading.Event()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not done.is_set():
+            weighted = yaml.safe_load((tmp_path / "iris.yml").read_text())["http"]["services"]["iris"]["weighted"]
+            seen.append(sum(child["weight"] for child in weighted["services"]))
+
+    def write(offset: int) -> None:
+        mine = TraefikTraffic(tmp_path, "http://127.0.0.1:1", timeout=10)
+        for number in range(offset, 60, 4):
+            share = number % 101
+            backends = (Backend(1, "http://127.0.0.1:8200", share), Backend(2, "http://127.0.0.1:8201", 100 - share))
+            try:
+                mine.apply("iris", backends, fence=number)
+            except FencedError:
+                continue
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=write, args=(offset,)) for offset in range(4)]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert set(seen) == {100}
+    assert "# fence: 59\n" in (tmp_path / "iris.yml").read_text()
