@@ -20,15 +20,27 @@ from lifecycle import variants, world
 from lifecycle.audit import record
 from lifecycle.dispatch import DEFAULT_QUEUE, ROLLBACK_QUEUE, send
 from lifecycle.domain import effects
-from lifecycle.domain.decide import Checked, Do, Fail, Finish, Look, NextStep, StepReached, TurnBack, Wait, decide
+from lifecycle.domain.decide import (
+    Checked,
+    Do,
+    Fail,
+    Finish,
+    Look,
+    NextStep,
+    StepReached,
+    TurnBack,
+    Wait,
+    decide,
+    is_candidate,
+)
 from lifecycle.domain.effects import Observed
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.plan import Plan, Progress, split
 from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
 from lifecycle.models import EXECUTING, Effect, Kind, RegisteredModel, Status, Transition
-from lifecycle.operations import turn_back
-from lifecycle.ports import FencedError, PortError
+from lifecycle.ports import FencedError, PermanentError, PortError
+from lifecycle.transitions import turn_back
 
 logger = logging.getLogger(__name__)
 
@@ -193,6 +205,10 @@ def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
         world.carry_out(claim.row.model, effect, fence=claim.fence)
     except FencedError:
         raise
+    except PermanentError as failure:
+        if isinstance(effect, effects.StartServer) and is_candidate(claim.plan, effect.version):
+            return _turn_back(claim, TurnBack(f"The model server cannot be started: {failure}"), now)
+        error = str(failure)
     except PortError as failure:
         logger.warning("transition %s: %s: %s", claim.row.pk, effect.key, failure)
         error = str(failure)

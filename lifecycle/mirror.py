@@ -53,7 +53,8 @@ NEWEST_PAGE = 100
 MODELS_PAGE = 1000
 PAGES_A_PASS = 10
 SMALLEST_PAGE, LARGEST_PAGE = 200, 5000
-FULL_PASS_PAGE = 2000
+FULL_PASS_PAGE = 500
+FIRST_SLICES = 5
 CONFIRMATIONS = 200
 """How many suspicions one slice may confirm, each by a direct read."""
 DETAILS_BATCH = 50
@@ -63,14 +64,15 @@ MODELS, VERSIONS, GONE = "models", "versions", "gone"
 
 
 def run_once(registry: Registry, now: datetime) -> None:
-    """What is due every few seconds: the newest, one slice of the sweep, some details. On the first start, everything.
+    """What is due every few seconds: the newest, one slice of the sweep, some details. After the first start, until
+    everything has been seen once, it is several large slices instead.
 
     A registry that cannot be read is noted in the state; the next call tries again.
     """
     state = _state()
     try:
         if state.last_full_pass_at is None:
-            full_pass(registry, now)
+            _first_slices(registry, now)
         else:
             poll_newest(registry, now)
             sweep_slice(registry, now)
@@ -80,6 +82,13 @@ def run_once(registry: Registry, now: datetime) -> None:
         MirrorState.objects.update(last_error=clean(str(error)), last_error_at=now)
         return
     MirrorState.objects.update(last_success_at=now, last_error="")
+
+
+def _first_slices(registry: Registry, now: datetime) -> None:
+    for _ in range(FIRST_SLICES):
+        sweep_slice(registry, now, LARGEST_PAGE)
+        if _state().last_full_pass_at is not None:
+            return
 
 
 # ---------------------------------------------------------------- polling and sweeping
@@ -98,7 +107,7 @@ def poll_newest(registry: Registry, now: datetime) -> int:
         changed += on_page
         if not on_page or page.next_token is None:
             return changed
-        token, limit = page.next_token, min(limit * 3, LARGEST_PAGE)
+        token, limit = page.next_token, min(limit * 2, LARGEST_PAGE)
 
 
 def sweep_slice(registry: Registry, now: datetime, page_size: int | None = None) -> int:
@@ -234,7 +243,7 @@ def refresh_model(registry: Registry, name: str, now: datetime) -> None:
     try:
         model = registry.model(name)
     except NotFoundError:
-        gone = RegisteredModel.objects.filter(name=name, exact_name=True)
+        gone = RegisteredModel.objects.filter(pk__in=[row.pk for row in _known_models([name]).values()])
         ModelVersion.objects.filter(model__in=gone, removed_at=None).update(removed_at=now)
         gone.filter(removed_at=None).update(removed_at=now)
         raise

@@ -26,7 +26,6 @@ from lifecycle.models import (
     ACTIVE,
     EXECUTING,
     Approval,
-    Effect,
     Kind,
     ModelVersion,
     Policy,
@@ -40,21 +39,10 @@ from lifecycle.models import (
 )
 from lifecycle.ports import NotFoundError, PortError, VersionRef
 from lifecycle.queries import previous_version, production_history, production_version, required_roles, still_missing
+from lifecycle.transitions import RefusedError, change_status, turn_back
 
 KEPT_DELIVERIES = timedelta(hours=1)
 """How long a webhook's id is remembered: longer than its signature stays valid."""
-
-
-class RefusedError(Exception):
-    """A request that a rule refused; nothing was changed.
-
-    ``rule`` is a stable word for programs, ``str(error)`` a sentence for people, ``status`` the HTTP status that fits.
-    """
-
-    def __init__(self, message: str, *, rule: str, status: int = 409) -> None:
-        super().__init__(message)
-        self.rule = rule
-        self.status = status
 
 
 @contextmanager
@@ -229,7 +217,7 @@ def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime)
         _decide(row, actor, now, cleaned, approved=True)
         record("transition_approved", actor=actor, now=now, transition=row, reason=cleaned)
         if not still_missing(row):
-            _change_status(row, Status.AWAITING_APPROVAL, status=Status.APPROVED, due_at=now)
+            change_status(row, Status.AWAITING_APPROVAL, status=Status.APPROVED, due_at=now)
             wake(row.pk)
         row.refresh_from_db()
         return row
@@ -241,7 +229,7 @@ def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
         cleaned = _need_reason(reason)
         row = _awaiting(transition)
         _decide(row, actor, now, cleaned, approved=False)
-        _change_status(row, Status.AWAITING_APPROVAL, status=Status.REJECTED, finished_at=now, outcome=cleaned)
+        change_status(row, Status.AWAITING_APPROVAL, status=Status.REJECTED, finished_at=now, outcome=cleaned)
         record("transition_rejected", actor=actor, now=now, transition=row, reason=cleaned)
         row.refresh_from_db()
         return row
@@ -255,7 +243,7 @@ def cancel(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
         if row.status in EXECUTING:
             raise RefusedError("This transition is being carried out; roll it back instead.", rule="already_started")
         _need_active(row)
-        _change_status(row, row.status, status=Status.CANCELLED, finished_at=now, outcome=cleaned)
+        change_status(row, row.status, status=Status.CANCELLED, finished_at=now, outcome=cleaned)
         record("transition_cancelled", actor=actor, now=now, transition=row, reason=cleaned)
         row.refresh_from_db()
         return row
@@ -304,12 +292,6 @@ def _decide(row: Transition, actor: Actor, now: datetime, reason: str, *, approv
         reason=reason,
         decided_at=now,
     )
-
-
-def _change_status(row: Transition, expected: str, **values: Any) -> None:
-    """Compare-and-set on the status: whoever comes second is told so."""
-    if Transition.objects.filter(pk=row.pk, status=expected).update(**values) != 1:
-        raise RefusedError("Somebody else has just changed this transition; look again.", rule="changed_meanwhile")
 
 
 # ---------------------------------------------------------------- rolling back
@@ -369,27 +351,6 @@ def _turn_back(row: Transition, reason: str, actor: Actor, now: datetime) -> Tra
     return row
 
 
-def turn_back(row: Transition, *, reason: str, by: Actor, now: datetime) -> None:
-    """Make a running change go back, inside the caller's transaction, and record who wanted it."""
-    _change_status(
-        row,
-        row.status,
-        status=Status.ROLLING_BACK,
-        rollback_reason=reason,
-        rollback_by_name=by.name,
-        rollback_requested_at=now,
-        step_since=None,
-        lease_until=None,
-        fence=row.fence + 1,
-        due_at=now,
-        waiting_for="",
-        waiting_until=None,
-    )
-    row.effects.filter(outcome=Effect.Outcome.OPEN).update(outcome=Effect.Outcome.DROPPED, finished_at=now)
-    record("rollback_requested", actor=by, now=now, transition=row, reason=reason)
-    wake(row.pk, urgent=True)
-
-
 def _start_rollback(
     model: RegisteredModel,
     waiting: Transition | None,
@@ -405,7 +366,7 @@ def _start_rollback(
         raise RefusedError("No version serves Production, so there is nothing to roll back.", rule="nothing_serves")
     previous = _previous(model, current, to_version)
     if waiting is not None:
-        _change_status(
+        change_status(
             waiting, waiting.status, status=Status.CANCELLED, finished_at=now, outcome="A rollback came first."
         )
         record("transition_cancelled", actor=actor, now=now, transition=waiting, reason=f"Rollback: {reason}")

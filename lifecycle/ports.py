@@ -192,7 +192,10 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests that the gateway passed to one version since the gateway started; both only grow, until it restarts."""
+    """Requests that the gateway passed to one version since the gateway started.
+
+    Both only grow, until the gateway restarts or the version leaves the route: then they begin again at 0.
+    """
 
     requests: int = 0
     errors: int = 0

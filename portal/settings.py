@@ -26,6 +26,7 @@ def _ports(value: str) -> range:
 HOME = Path(env.str("STAGEGATE_HOME", str(BASE_DIR / "var"))).resolve()
 DEBUG = env.bool("STAGEGATE_DEBUG", False)
 DEMO = env.bool("STAGEGATE_DEMO", False)
+DEMO_HOUR_SECONDS = env.float("STAGEGATE_DEMO_HOUR_SECONDS", 10.0)
 PUBLIC_URL = env.str("STAGEGATE_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 SECRET_KEY = env.str("STAGEGATE_SECRET_KEY", "")
 if not SECRET_KEY:

@@ -4,16 +4,18 @@ A route is one file, ``<slug>.yml``: a router for ``/<slug>/``, one service a ve
 them. What Traefik 3.7 does, measured:
 
 - The API shows new weights only once requests follow them: 900 of 900 requests sent on the sight of new weights
-  followed them, also with every core busy. Shown and in force is a matter of some 40 ms after the file is written.
+  followed them, also with every core busy. Written, in force and shown takes some 80 ms with 1 to 20 routes and
+  200 ms with 100, on two busy cores.
 - A reload fails no request, neither new ones nor those in flight; connections stay open.
 - A file that differs only in its comments is not a reload. A file that can't be parsed stops the reload of all
   files, and the configuration before stays in force: that is why the API is asked, never the file.
 - Every reload, of whichever route, forgets what the health checks found: each server counts as up until its next
   check, up to HEALTH_INTERVAL later. Until then the retries below hide a dead variant that has little weight;
   every attempt that failed is counted as an error of the version that failed it.
-- Every reload starts the weighted turns anew, the heaviest variant first.
+- Every reload starts the weighted turns anew, the heaviest variant first: with a reload every 10 requests, a
+  variant with 5 % got none of 200.
 - A weighted service with no weight at all answers 503, "no available server".
-- The counters of a version go when no route names it any more, and start again from 0.
+- The counters of a version that no route names any more are shown once more, then begin again from 0.
 """
 
 from __future__ import annotations

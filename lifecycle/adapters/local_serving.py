@@ -262,14 +262,16 @@ def _is_bindable(host: str, port: int) -> bool:
 
 
 def _tail(path: Path) -> str:
-    """The last lines of a log, without control characters: the server may have written anything."""
+    """The last lines of a log, each once and without control characters: the server may have written anything, and
+    writes it again at every attempt to start."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return ""
-    return "\n".join("".join(filter(_is_shown, line)) for line in lines[-_LOG_TAIL_LINES:])
+    shown = dict.fromkeys("".join(filter(_is_shown, line)) for line in lines)
+    return "\n".join(list(shown)[-_LOG_TAIL_LINES:])
 
 
 def _is_shown(character: str) -> bool:

@@ -33,10 +33,11 @@ import signal
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import requests
 import yaml
@@ -132,7 +133,9 @@ class MlflowRegistry:
     def models(self, *, limit: int, page_token: str | None = None) -> Page[RegistryModel]:
         query = _query(max_results=min(limit, 1000), order_by="name ASC", page_token=page_token)
         answer = self._api("GET", "registered-models/search", query=query)
-        return Page(tuple(map(_model, answer.get("registered_models", ()))), answer.get("next_page_token") or None)
+        with _understanding():
+            items = tuple(map(_model, answer.get("registered_models", ())))
+        return Page(items, answer.get("next_page_token") or None)
 
     def versions(
         self, *, limit: int, page_token: str | None = None, newest_first: bool = False
@@ -140,34 +143,32 @@ class MlflowRegistry:
         order = ["last_updated_timestamp DESC"] if newest_first else ["name ASC", "version_number ASC"]
         query = _query(max_results=min(limit, 200_000), order_by=order, page_token=page_token)
         answer = self._api("GET", "model-versions/search", query=query)
-        return Page(tuple(map(_version, answer.get("model_versions", ()))), answer.get("next_page_token") or None)
+        with _understanding():
+            items = tuple(map(_version, answer.get("model_versions", ())))
+        return Page(items, answer.get("next_page_token") or None)
 
     def model(self, name: str) -> RegistryModel:
-        return _model(self._api("GET", "registered-models/get", query={"name": name})["registered_model"])
+        answer = self._api("GET", "registered-models/get", query={"name": name})
+        with _understanding():
+            return _model(answer["registered_model"])
 
     def version(self, ref: VersionRef) -> RegistryVersion:
-        return _version(self._api("GET", "model-versions/get", query=_names(ref))["model_version"])
+        answer = self._api("GET", "model-versions/get", query=_names(ref))
+        with _understanding():
+            return _version(answer["model_version"])
 
     def details(self, version: RegistryVersion) -> VersionDetails:
         """The run's metrics, parameters and tags, and the model's signature; whatever of it exists."""
         run = self._run(version.run_id)
-        info, data = run.get("info", {}), run.get("data", {})
         model_file = self._model_file(version.ref)
-        return VersionDetails(
-            metrics={item["key"]: float(item.get("value", math.nan)) for item in data.get("metrics", ())},
-            params=_pairs(data.get("params", ())),
-            run_tags=_pairs(data.get("tags", ())),
-            run_name=info.get("run_name", ""),
-            experiment_id=info.get("experiment_id", ""),
-            signature=_signature(model_file.get("signature")),
-            flavors=_flavors(model_file.get("flavors")),
-        )
+        with _understanding():
+            return _details(run, model_file)
 
     def _run(self, run_id: str) -> dict[str, Any]:
         if not run_id:
             return {}
         try:
-            return cast("dict[str, Any]", self._api("GET", "runs/get", query={"run_id": run_id})["run"])
+            return self._api("GET", "runs/get", query={"run_id": run_id})
         except NotFoundError:
             return {}
 
@@ -350,6 +351,8 @@ class MlflowRegistry:
                 stream=True,
             ) as response:
                 content = _content(response, limit)
+        except UnicodeEncodeError as error:
+            raise PermanentError("MLflow can't be asked for a name that is not valid text.") from error
         except (
             requests.exceptions.InvalidURL,
             requests.exceptions.InvalidSchema,
@@ -382,6 +385,15 @@ class MlflowRegistry:
             session.verify = False
         session.cert = get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
         return session
+
+
+@contextmanager
+def _understanding() -> Iterator[None]:
+    """What is not of MLflow's form is an error of the server's, not a crash of ours."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise PermanentError(f"MLflow's answer is not of the form it should have ({error!r:.100}).") from error
 
 
 def _content(response: requests.Response, limit: int) -> bytes:
@@ -452,6 +464,20 @@ def _version(item: Mapping[str, Any]) -> RegistryVersion:
         run_id=item.get("run_id", ""),
         status=item.get("status", "READY"),
         tags=tags,
+    )
+
+
+def _details(answer: Mapping[str, Any], model_file: Mapping[str, Any]) -> VersionDetails:
+    run = answer.get("run", {})
+    info, data = run.get("info", {}), run.get("data", {})
+    return VersionDetails(
+        metrics={item["key"]: float(item.get("value", math.nan)) for item in data.get("metrics", ())},
+        params=_pairs(data.get("params", ())),
+        run_tags=_pairs(data.get("tags", ())),
+        run_name=info.get("run_name", ""),
+        experiment_id=info.get("experiment_id", ""),
+        signature=_signature(model_file.get("signature")),
+        flavors=_flavors(model_file.get("flavors")),
     )
 
 

@@ -127,14 +127,26 @@ def _server(plan: Plan, progress: Progress, version: int, seen: ServerSeen | Non
         return Wait(now + RETRY, "The model servers cannot be seen: " + (seen.detail if seen else "no answer"))
     if seen.phase == ServerPhase.READY:
         return None
-    if seen.phase == ServerPhase.ABSENT:
+    candidate = is_candidate(plan, version)
+    if seen.phase == ServerPhase.FAILED and candidate:
+        return TurnBack(f"The model server did not start: {seen.detail}")
+    if candidate and progress.step_since is None and _overdue(plan, progress, now):
+        return TurnBack(f"The model server was not ready within {_words(plan.start_limit)}.")
+    if seen.phase in (ServerPhase.ABSENT, ServerPhase.FAILED):
         return Do(StartServer(version))
-    candidate = version == plan.version and not plan.goes_back
-    if seen.phase == ServerPhase.FAILED:
-        return TurnBack(f"The model server did not start: {seen.detail}") if candidate else Do(StartServer(version))
-    if candidate and progress.started_at is not None and now - progress.started_at > plan.start_limit:
-        return TurnBack(f"The model server was not ready within {plan.start_limit}.")
     return Wait(now + SOON, "The model server is loading its model.")
+
+
+def is_candidate(plan: Plan, version: int) -> bool:
+    """Whether this version is on trial: giving up on it is better than waiting for it."""
+    return version == plan.version and not plan.goes_back
+
+
+def _overdue(plan: Plan, progress: Progress, now: datetime) -> bool:
+    """Only before the first step: later on, a server that supervision restarts gets the time it takes."""
+    if progress.step or progress.started_at is None:
+        return False
+    return now - progress.started_at > plan.start_limit
 
 
 def _traffic(plan: Plan, progress: Progress, observed: Observed, now: datetime) -> Decision | None:

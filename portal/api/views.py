@@ -20,7 +20,7 @@ from lifecycle.models import AuditEntry, RegisteredModel, Transition
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.api import serializers
 from portal.api.pagination import ByName
-from portal.web.forms import RecordForm
+from portal.filters import RecordForm
 
 Body = TypeVar("Body", bound=Serializer[Any])
 

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lifecycle.domain.permissions import Role
-from lifecycle.models import ModelVersion, Transition
+from lifecycle.models import Kind, ModelVersion, Transition
 from lifecycle.queries import StepView
 
 register = template.Library()
@@ -44,38 +44,34 @@ def icon(name: str) -> SafeString:
 # ---------------------------------------------------------------- time
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One time in the three ways a page needs it. ``relative`` is "" for a moment far away."""
-
-    utc: str
-    exact: str
-    local: str
-    relative: str
-
-
-@register.inclusion_tag("shared/_time.html")
-def when(moment: datetime | None, form: str = "relative") -> dict[str, Any]:
+@register.simple_tag
+def when(moment: datetime | None, form: str = "relative") -> SafeString:
     """A ``<time>`` in the viewer's zone, with the exact UTC on hover.
 
-    ``form`` is ``relative`` ("3 minutes ago", kept up to date by the page) or ``exact``.
+    ``form`` is ``relative`` ("3 minutes ago", kept true by the page's script; the date when long ago) or ``exact``.
     """
-    return {"moment": _moment(moment, timezone.now()) if moment else None, "form": form}
-
-
-def _moment(moment: datetime, now: datetime) -> Moment:
-    utc = moment.astimezone(UTC)
-    near = abs(now - moment) < RELATIVE_FOR
-    return Moment(
-        utc=utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        exact=f"{utc:%Y-%m-%d %H:%M:%S} UTC",
-        local=f"{timezone.localtime(moment):%-d %b %Y, %H:%M:%S}",
-        relative=ago(now - moment) if near else "",
+    if moment is None:
+        return format_html('<span class="unknown">at a time not known</span>')
+    now, utc = timezone.now(), moment.astimezone(UTC)
+    relative = form == "relative" and abs(now - moment) < RELATIVE_FOR
+    return format_html(
+        '<time datetime="{}" title="{}"{}>{}</time>',
+        utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        format_html(" data-relative") if relative else "",
+        ago(now - moment) if relative else _local(moment, now, seconds=form == "exact"),
     )
 
 
+def _local(moment: datetime, now: datetime, *, seconds: bool) -> str:
+    """Date and time in the viewer's zone; the date alone without ``seconds``."""
+    local = timezone.localtime(moment)
+    day = "today" if local.date() == timezone.localtime(now).date() else f"{local:%-d %b %Y}"
+    return f"{day}, {local:%H:%M:%S}" if seconds else day
+
+
 def ago(since: timedelta) -> str:
-    """"3 minutes ago", "in 2 hours", or "just now" within five seconds."""
+    """ "3 minutes ago", "in 2 hours", or "just now" within five seconds."""
     seconds = round(abs(since.total_seconds()))
     if seconds < 5:
         return "just now"
@@ -105,7 +101,23 @@ def since(later: datetime, earlier: datetime) -> timedelta:
     return later - earlier
 
 
-# ---------------------------------------------------------------- rollouts
+# ---------------------------------------------------------------- transitions
+
+
+@register.simple_tag
+def title(transition: Transition) -> SafeString:
+    """What the transition is, in a few words; names from the registry are kept apart from the words around them."""
+    if transition.kind == Kind.ROLLBACK and transition.previous:
+        return format_html("Roll back {} to {}", _name(transition.version), _name(transition.previous))
+    if transition.kind == Kind.ROLLBACK:
+        return format_html("Roll back {}", _name(transition.version))
+    if transition.kind == Kind.ARCHIVAL:
+        return format_html("Archive {}", _name(transition.version))
+    return format_html("Move {} to {}", _name(transition.version), transition.to_stage)
+
+
+def _name(version: ModelVersion) -> SafeString:
+    return format_html("<bdi>{}</bdi>", version.label)
 
 
 @register.filter
@@ -211,7 +223,10 @@ class SignaturePart:
 def signature_parts(signature: Mapping[str, Any] | None) -> tuple[SignaturePart, ...]:
     """MLflow's signature as tables. What is written in no form we know appears as it is."""
     given = signature or {}
-    parts = ((title, given.get(key)) for key, title in (("inputs", "Inputs"), ("outputs", "Outputs"), ("params", "Parameters")))
+    parts = (
+        (title, given.get(key))
+        for key, title in (("inputs", "Inputs"), ("outputs", "Outputs"), ("params", "Parameters"))
+    )
     return tuple(SignaturePart(title, _fields(part)) for title, part in parts if part)
 
 

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from lifecycle import queries
 from lifecycle.domain.permissions import Action, require
 from portal.access import actor_of
-from portal.web.forms import RecordForm
+from portal.filters import RecordForm
 
 PAGE_SIZE = 100
 

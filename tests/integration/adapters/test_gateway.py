@@ -220,6 +220,19 @@ def test_weights_edited_by_hand_show(traffic: TraefikTraffic, world: TrafficWorl
     eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 1, 2: 3})
 
 
+def test_counts_begin_again_when_a_version_has_left(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 50, 2: 50})
+    world.send(slug, 20)
+    shift(traffic, world, slug, {1: 100, 2: 0})
+    assert [traffic.counts(slug)[2].requests for _ in range(3)] == [10, 10, 10]
+    shift(traffic, world, slug, {1: 100})
+    eventually(lambda: set(traffic.counts(slug)), lambda seen: seen == {1})
+    shift(traffic, world, slug, {1: 50, 2: 50})
+    world.send(slug, 4)
+    assert {version: each.requests for version, each in traffic.counts(slug).items()} == {1: 12, 2: 2}
+
+
 def test_users_do_not_reach_the_api_nor_routes_the_api_port(traffic: TraefikTraffic, world: TrafficWorld) -> None:
     slug = new_slug()
     shift(traffic, world, slug, {1: 100})

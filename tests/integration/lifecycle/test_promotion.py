@@ -122,10 +122,31 @@ def test_a_gateway_that_accepts_but_does_not_apply_never_counts_as_done(world):
 
 def test_an_effect_that_is_refused_shows_why_and_is_tried_again(world):
     transition = world.approved(1, Stage.STAGING)
-    world.drive(transition, until=lambda row: row.status == Status.RUNNING)
-    world.serving.fail_next = PermanentError("no free port between 8200 and 8299")
-    world.drive(transition, until=lambda row: "no free port" in row.waiting_for)
+    world.drive(transition, until=lambda row: row.effects.filter(kind="server", outcome="done").exists())
+    world.registry.down = True
+    world.drive(transition, until=lambda row: "MLflow does not answer" in row.waiting_for)
+    world.registry.down = False
     assert world.drive(transition).status == Status.FINISHED
+
+
+def test_a_server_that_can_never_be_started_is_turned_back_at_once(world, monkeypatch):
+    transition = world.approved(1, Stage.STAGING)
+
+    def refuse(*args, **kwargs):
+        raise PermanentError("no free port between 8200 and 8299")
+
+    monkeypatch.setattr(world.serving, "ensure", refuse)
+    assert world.drive(transition).status == Status.ROLLED_BACK
+    assert "no free port" in transition.outcome
+
+
+def test_a_server_that_is_not_ready_in_time_is_turned_back(world):
+    world.serving.loads_at_once = False
+    transition = world.approved(1, Stage.STAGING)
+    world.drive(transition, until=lambda row: row.effects.filter(kind="server").exists())
+    world.pass_time(minutes=11)
+    assert world.drive(transition).status == Status.ROLLED_BACK
+    assert "not ready within 10 minutes" in transition.outcome
 
 
 def test_everything_is_on_the_record(world):

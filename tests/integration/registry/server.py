@@ -78,30 +78,29 @@ def _wait_until_up(process: subprocess.Popen[bytes], uri: str, log: Path) -> Non
 def seed(server: MlflowServer, versions: int, *, versions_a_model: int = 10, stem: str = "seeded") -> None:
     """Put many versions with three tags each straight into MLflow's tables: by its API, 50,000 would take an hour."""
     now = int(time.time() * 1000)
-    pairs = [(f"{stem}-{number // versions_a_model:06}", number % versions_a_model + 1) for number in range(versions)]
-    names = sorted({name for name, _ in pairs})
+
+    def pairs() -> Iterator[tuple[str, int]]:
+        return ((f"{stem}-{index // versions_a_model:06}", index % versions_a_model + 1) for index in range(versions))
+
     with closing(sqlite3.connect(server.database, timeout=30)) as database, database:
         database.executemany(
             "INSERT INTO registered_models (name, creation_time, last_updated_time, description) VALUES (?, ?, ?, '')",
-            [(name, now, now) for name in names],
+            ((name, now, now) for name, version in pairs() if version == 1),
         )
         database.executemany(
             "INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, 'production', 1)",
-            [(name,) for name in names],
+            ((name,) for name, version in pairs() if version == 1),
         )
         database.executemany(
             "INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, current_stage,"
             " source, run_id, status) VALUES (?, ?, ?, ?, '', 'None', 's3://elsewhere/model', ?, 'READY')",
-            [(name, version, now + index, now + index, f"{index:032x}") for index, (name, version) in enumerate(pairs)],
+            ((name, version, now + i, now + i, f"{i:032x}") for i, (name, version) in enumerate(pairs())),
         )
-        database.executemany(
-            "INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)",
-            [
-                (name, version, key, value)
-                for name, version in pairs
-                for key, value in (("semantic_version", f"1.{version}.0"), ("framework", "sklearn"), ("team", "fraud"))
-            ],
-        )
+        for key in ("semantic_version", "framework", "team"):
+            database.executemany(
+                "INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)",
+                ((name, version, key, f"1.{version}.0") for name, version in pairs()),
+            )
 
 
 class MlflowWorld:

@@ -74,6 +74,10 @@ def test_a_server_that_does_not_finish_is_given_up_in_time(
         (404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "gone"}', NotFoundError, 1),
         (200, b"<html>sign in</html>", TemporaryError, 1),
         (200, b"[1]", TemporaryError, 1),
+        (200, b"{}", PermanentError, 1),
+        (200, b'{"registered_model": []}', PermanentError, 1),
+        (200, b'{"registered_model": {"name": "m", "aliases": [{"alias": "a", "version": "x"}]}}', PermanentError, 1),
+        (200, b'{"registered_model": {"name": "m", "creation_timestamp": 1e300}}', PermanentError, 1),
     ],
 )
 def test_answers_are_sorted_into_our_errors(
@@ -230,3 +234,8 @@ def test_credentials_go_with_every_request(mlflow: MlflowServer) -> None:
         request = registry._session().prepare_request(requests.Request("GET", mlflow.uri))
         assert request.headers["Authorization"] == expected
         registry.close()
+
+
+def test_a_name_that_is_not_text_is_permanent(registry: MlflowRegistry) -> None:
+    with pytest.raises(PermanentError, match="not valid text"):
+        registry.model("\ud800")

@@ -28,19 +28,18 @@ PEOPLE = (
     ("ada", "Ada", "Lindqvist", Role.ADMINISTRATOR),
 )
 FIRST_VERSION = "1.0.0"
-DEMO_POLICY = {
-    "canary_steps": [
-        {"weight": 5, "minimum": 10},
-        {"weight": 25, "minimum": 20},
-        {"weight": 50, "minimum": 40},
-        {"weight": 100, "minimum": 0},
-    ],
-    "start_limit": 120,
-    "warm_window": 1800,
-    "production_retention": 1800,
-    "shortened": True,
-}
-"""The specification's numbers; an hour of the schedule lasts ten seconds, and the other durations half an hour."""
+
+
+def demo_policy(hour: float) -> dict[str, Any]:
+    """The specification's numbers, with an hour of the schedule shortened to ``hour`` seconds."""
+    steps = ((5, 1 * hour), (25, 2 * hour), (50, 4 * hour), (100, 0))
+    return {
+        "canary_steps": [{"weight": weight, "minimum": minimum} for weight, minimum in steps],
+        "start_limit": 120,
+        "warm_window": 1800,
+        "production_retention": 1800,
+        "shortened": True,
+    }
 
 
 class Command(BaseCommand):
@@ -86,7 +85,7 @@ def create_policy() -> None:
     Policy.objects.get_or_create(
         number=1,
         defaults={
-            "body": DEMO_POLICY,
+            "body": demo_policy(settings.DEMO_HOUR_SECONDS),
             "reason": "The demo: the specification's numbers with shortened durations.",
             "created_by": "Stagegate",
             "created_at": timezone.now(),

@@ -1,0 +1,127 @@
+"""A whole installation for the tests: everything that `make run` starts, on free ports, once a session."""
+
+from __future__ import annotations
+
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from embedded.ports import Ports
+from embedded.stack import SERVICES, Stack
+from tests.support.load import Load
+from tests.support.people import Team
+
+MODEL = "iris-random-forest"
+ROW = {"dataframe_records": [{"sepal_length": 5.1, "petal_length": 1.4, "petal_width": 0.2}]}
+HOUR_SECONDS = "1"
+"""What an hour of the rollout's schedule lasts in these tests."""
+
+
+@dataclass
+class Installation:
+    """A running installation and the people who use it."""
+
+    home: Path
+    environment: dict[str, str]
+    team: Team
+
+    @property
+    def portal(self) -> str:
+        return self.environment["STAGEGATE_PUBLIC_URL"]
+
+    @property
+    def route(self) -> str:
+        return f"{self.environment['STAGEGATE_GATEWAY_URL']}/{MODEL}/invocations"
+
+    @property
+    def registry(self) -> MlflowClient:
+        return MlflowClient(self.environment["MLFLOW_TRACKING_URI"])
+
+    def load(self, rate: float = 20) -> Load:
+        return Load(self.route, ROW, rate)
+
+    def serving_weights(self) -> dict[int, int]:
+        variants = self.team["aron"].get(f"models/{MODEL}/")["variants"]
+        return {variant["version"]: variant["weight"] for variant in variants if variant["weight"]}
+
+    def into_staging(self, version: int) -> None:
+        """Unless it is there, from Development or Archived."""
+        if self.team["aron"].get(f"models/{MODEL}/versions/{version}/")["stage"] != "Staging":
+            row = self.team.await_transition(self.team.approved(MODEL, version, "Staging"))
+            assert row["status"] == "finished", row["outcome"]
+
+    def back_to_first(self) -> None:
+        """Version 1 serves alone, as after the start: whatever runs is rolled back."""
+        serving = self.serving_weights()
+        while serving != {1: 100}:
+            answer = self.team["emil"].try_post(f"models/{MODEL}/rollback/", reason="Next test.", kind="graceful")
+            if answer.status_code == 202:
+                self.team.await_transition(answer.json()["id"])
+            time.sleep(0.2)
+            serving = self.serving_weights()
+
+    # ---------------------------------------------------------------- processes
+
+    @property
+    def _supervisor(self) -> Any:
+        where = urlsplit(self.environment["STAGEGATE_SUPERVISOR_URL"])
+        user, password = (self.environment[f"STAGEGATE_SUPERVISOR_{name}"] for name in ("USER", "PASSWORD"))
+        return xmlrpc.client.ServerProxy(f"http://{user}:{password}@{where.netloc}/RPC2").supervisor
+
+    def kill(self, program: str) -> None:
+        """kill -9 a program and its children; supervisord starts it again."""
+        parent = psutil.Process(self._supervisor.getProcessInfo(program)["pid"])
+        for process in (*parent.children(recursive=True), parent):
+            process.kill()
+
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """The program is stopped, and started again at the end."""
+        self._supervisor.stopProcess(program)
+        try:
+            yield
+        finally:
+            self._supervisor.startProcess(program)
+
+    def await_ready(self, seconds: float = 60) -> None:
+        """Every part answers again."""
+
+        def ready() -> bool:
+            try:
+                parts = httpx.get(f"{self.portal}/readyz", timeout=10, trust_env=False).json()["parts"]
+            except (httpx.HTTPError, ValueError):
+                return False
+            return all(part["ok"] for part in parts.values())
+
+        wait_until(ready, seconds, "the installation to be ready")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Fail unless the condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The demo, without its traffic, so that a test's own load is all there is."""
+    home = tmp_path_factory.mktemp("installation")
+    services = [name for name in SERVICES if name != "traffic"]
+    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": HOUR_SECONDS}
+    with Stack(home=home, ports=Ports.free(), services=services, settings=settings) as stack:
+        environment = stack.environment()
+        team = Team(environment["STAGEGATE_PUBLIC_URL"], home)
+        yield Installation(home, environment, team)
+        team.close()
