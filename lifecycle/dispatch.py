@@ -21,9 +21,9 @@ def wake(transition_id: int, *, urgent: bool = False) -> None:
     transaction.on_commit(lambda: send("lifecycle.tick", transition_id, queue=queue))
 
 
-def wake_mirror(model_name: str) -> None:
-    """Ask a worker, after commit, to read one registered model afresh."""
-    transaction.on_commit(lambda: send("lifecycle.refresh_model", model_name, queue=DEFAULT_QUEUE))
+def wake_mirror(model_name: str, version: int | None) -> None:
+    """Ask a worker, after commit, to read one version afresh, or the registered model when ``version`` is None."""
+    transaction.on_commit(lambda: send("lifecycle.refresh", model_name, version, queue=DEFAULT_QUEUE))
 
 
 def send(task: str, *args: Any, queue: str) -> None:

@@ -437,4 +437,4 @@ def take_webhook(*, delivery: Delivery, now: datetime) -> None:
             raise RefusedError("This delivery has been taken already.", rule="replayed", status=403)
         subject = names_of(delivery)
         if subject is not None:
-            wake_mirror(subject.model)
+            wake_mirror(subject.model, subject.version)

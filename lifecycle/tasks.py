@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from celery import shared_task
 from django.utils import timezone
 
 from lifecycle import adapters, engine, mirror, upkeep
+from lifecycle.ports import NotFoundError, VersionRef
 
 
 @shared_task(name="lifecycle.tick")
@@ -33,6 +36,11 @@ def mirror_registry() -> None:
     mirror.run_once(adapters.registry(), now=timezone.now())
 
 
-@shared_task(name="lifecycle.refresh_model")
-def refresh_model(name: str) -> None:
-    mirror.refresh_model(adapters.registry(), name, timezone.now())
+@shared_task(name="lifecycle.refresh")
+def refresh(model: str, version: int | None) -> None:
+    """What is gone meanwhile has been marked as such: nothing else is left to do about it."""
+    with contextlib.suppress(NotFoundError):
+        if version is None:
+            mirror.refresh_model(adapters.registry(), model, timezone.now())
+        else:
+            mirror.refresh_version(adapters.registry(), VersionRef(model, version), timezone.now())

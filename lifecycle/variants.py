@@ -46,7 +46,10 @@ def _label(row: Transition, version: int | None) -> str:
 
 
 def follow(row: Transition, effect: Effect, now: datetime) -> None:
-    """Bring the tables in line with an effect that has been seen to hold."""
+    """Bring the tables in line with an effect that has been seen to hold.
+
+    The digest is cleared where the mirror compares by it: the row no longer is what the mirror wrote.
+    """
     if isinstance(effect, StartServer):
         version = row.model.versions.get(version=effect.version)
         Variant.objects.get_or_create(version=version, defaults={"model": row.model, "idle_since": now})
@@ -54,14 +57,14 @@ def follow(row: Transition, effect: Effect, now: datetime) -> None:
         row.model.versions.filter(version=effect.version).update(stage=to_mlflow(effect.stage), stage_since=now)
     elif isinstance(effect, SetTags):
         version = row.model.versions.get(version=effect.version)
-        ModelVersion.objects.filter(pk=version.pk).update(tags={**version.tags, **effect.tags})
+        ModelVersion.objects.filter(pk=version.pk).update(tags={**version.tags, **effect.tags}, digest="")
     elif isinstance(effect, SetAlias):
         aliases = dict(RegisteredModel.objects.get(pk=row.model_id).aliases)
         if effect.version is None:
             aliases.pop(effect.alias, None)
         else:
             aliases[effect.alias] = effect.version
-        RegisteredModel.objects.filter(pk=row.model_id).update(aliases=aliases)
+        RegisteredModel.objects.filter(pk=row.model_id).update(aliases=aliases, digest="")
 
 
 def remember_urls(model: RegisteredModel, servers: Mapping[int, ServerSeen]) -> None:

@@ -10,8 +10,16 @@ from lifecycle.adapters.local_serving import SupervisorServing
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
 
 
+DOWNLOAD_SECONDS = 200
+"""Below the task's time limit, which would cut a download off without a word."""
+
+
 def registry() -> MlflowRegistry:
-    return MlflowRegistry(settings.MLFLOW_TRACKING_URI, timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS)
+    return MlflowRegistry(
+        settings.MLFLOW_TRACKING_URI,
+        timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS,
+        download_seconds=DOWNLOAD_SECONDS,
+    )
 
 
 def traffic() -> TraefikTraffic:

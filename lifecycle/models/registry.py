@@ -30,6 +30,7 @@ class RegisteredModel(models.Model):
 
     class Meta:
         ordering = ("slug",)
+        indexes = (models.Index(fields=("name",), name="models_by_name"),)
 
     def __str__(self) -> str:
         return self.name
@@ -87,7 +88,7 @@ class ModelVersion(models.Model):
 
 
 class MirrorState(models.Model):
-    """Where the rolling sweep stands: one row. ``phase`` is ``models`` or ``versions``."""
+    """Where the rolling sweep stands: one row. ``phase`` is ``models``, ``versions`` or ``gone``."""
 
     pass_number = models.BigIntegerField(default=1)
     phase = models.CharField(max_length=16, default="models")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -105,19 +104,22 @@ def since(later: datetime, earlier: datetime) -> timedelta:
 
 
 @register.simple_tag
-def title(transition: Transition) -> SafeString:
+def title(transition: Transition, with_model: bool = False) -> SafeString:
     """What the transition is, in a few words; names from the registry are kept apart from the words around them."""
-    if transition.kind == Kind.ROLLBACK and transition.previous:
-        return format_html("Roll back {} to {}", _name(transition.version), _name(transition.previous))
-    if transition.kind == Kind.ROLLBACK:
-        return format_html("Roll back {}", _name(transition.version))
+    what = _isolated(transition.version.label)
+    if with_model:
+        what = format_html("{} {}", _isolated(transition.model.name), what)
     if transition.kind == Kind.ARCHIVAL:
-        return format_html("Archive {}", _name(transition.version))
-    return format_html("Move {} to {}", _name(transition.version), transition.to_stage)
+        return format_html("Archive {}", what)
+    if transition.kind != Kind.ROLLBACK:
+        return format_html("Move {} to {}", what, transition.to_stage)
+    back_to = format_html(" to {}", _isolated(transition.previous.label)) if transition.previous else ""
+    return format_html("Roll back {}{}", what, back_to)
 
 
-def _name(version: ModelVersion) -> SafeString:
-    return format_html("<bdi>{}</bdi>", version.label)
+def _isolated(name: str) -> SafeString:
+    """A name whose direction of writing cannot reach the text around it."""
+    return format_html("<bdi>{}</bdi>", name)
 
 
 @register.filter
@@ -188,11 +190,7 @@ def figure(value: Any) -> str:
     """A metric to six significant digits, as people write it; what is no number stays as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or not math.isfinite(value):
-        return f"{value:,}"
-    if value and (abs(value) < 1e-4 or abs(value) >= 1e9):
-        return f"{value:.5e}"
-    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 @register.filter

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from lifecycle.adapters.mlflow_registry import MlflowRegistry
+from lifecycle.ports import VersionRef
 from tests.support.installation import MODEL, installation, wait_until
 
 __all__ = ["installation"]
@@ -111,7 +113,7 @@ def test_a_tag_set_in_mlflow_arrives_by_webhook_or_sweep(installation):
 
 
 def test_a_stage_changed_in_mlflow_is_recorded_as_out_of_band(installation):
-    installation.registry.transition_model_version_stage(MODEL, "3", "Archived")
+    MlflowRegistry(installation.environment["MLFLOW_TRACKING_URI"]).set_stage(VersionRef(MODEL, 3), "Archived")
     person = installation.team["aron"]
     wait_until(lambda: person.get(f"models/{MODEL}/versions/3/")["stage"] == "Archived", 60, "the stage")
     entries = person.get(f"audit/?model={MODEL}&version=3&action=out_of_band_stage_change")["results"]
@@ -128,8 +130,9 @@ def test_readyz_names_what_is_down(installation):
 
 
 def test_a_candidate_that_cannot_be_loaded_is_turned_back(first):
-    source = first.registry.get_model_version(MODEL, "1").source
-    broken = first.registry.create_model_version(MODEL, source + "-that-is-not-there")
+    run = first.registry.create_run("0")
+    first.registry.log_text(run.info.run_id, "flavors: {no_such_flavor: {}}", "broken/MLmodel")
+    broken = first.registry.create_model_version(MODEL, f"{run.info.artifact_uri}/broken", run.info.run_id)
     wait_until(
         lambda: first.team["aron"].page(f"/api/v1/models/{MODEL}/versions/{broken.version}/").status_code == 200,
         60,

@@ -72,26 +72,26 @@ class Installation:
 
     # ---------------------------------------------------------------- processes
 
-    @property
-    def _supervisor(self) -> Any:
+    def _supervisor(self, method: str, *arguments: Any) -> Any:
         where = urlsplit(self.environment["STAGEGATE_SUPERVISOR_URL"])
         user, password = (self.environment[f"STAGEGATE_SUPERVISOR_{name}"] for name in ("USER", "PASSWORD"))
-        return xmlrpc.client.ServerProxy(f"http://{user}:{password}@{where.netloc}/RPC2").supervisor
+        with xmlrpc.client.ServerProxy(f"http://{user}:{password}@{where.netloc}/RPC2") as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
     def kill(self, program: str) -> None:
         """kill -9 a program and its children; supervisord starts it again."""
-        parent = psutil.Process(self._supervisor.getProcessInfo(program)["pid"])
+        parent = psutil.Process(self._supervisor("getProcessInfo", program)["pid"])
         for process in (*parent.children(recursive=True), parent):
             process.kill()
 
     @contextmanager
     def without(self, program: str) -> Iterator[None]:
         """The program is stopped, and started again at the end."""
-        self._supervisor.stopProcess(program)
+        self._supervisor("stopProcess", program)
         try:
             yield
         finally:
-            self._supervisor.startProcess(program)
+            self._supervisor("startProcess", program)
 
     def await_ready(self, seconds: float = 60) -> None:
         """Every part answers again."""

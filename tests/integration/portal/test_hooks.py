@@ -44,7 +44,7 @@ def deliver(client, now, body=BODY, *, delivery="d-1", secret=None, at=None, **h
 
 def test_a_genuine_delivery_has_the_model_read_afresh(world, client, woken):
     assert deliver(client, world.now).status_code == 202
-    assert woken == [("lifecycle.refresh_model", "iris")]
+    assert woken == [("lifecycle.refresh", "iris", 1)]
 
 
 def test_a_replayed_delivery_is_refused(world, client, woken):
