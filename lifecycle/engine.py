@@ -175,7 +175,8 @@ def _advance(claim: Claim, now: datetime) -> datetime | None:
     if isinstance(decision, TurnBack):
         return _turn_back(claim, decision, now)
     if isinstance(decision, Finish | Fail):
-        return _end(claim, decision, now)
+        _end(claim, decision, now)
+        return None
     return _move_on(claim, decision, now)
 
 
@@ -288,9 +289,8 @@ def _turn_back(claim: Claim, decision: TurnBack, now: datetime) -> datetime:
 
 def _end(claim: Claim, decision: Finish | Fail, now: datetime) -> None:
     """Close the transition and give the variants their roles."""
-    failed = isinstance(decision, Fail)
     with transaction.atomic():
-        if failed:
+        if isinstance(decision, Fail):
             status, outcome = Status.FAILED, decision.why
         else:
             variants.settle(claim.row, claim.plan, now)

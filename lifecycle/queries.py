@@ -143,7 +143,7 @@ def model_page(model: RegisteredModel, actor: Actor) -> ModelPage:
     active = transitions.filter(status__in=ACTIVE).first()
     return ModelPage(
         model=model,
-        shares=shares_of(variants, active.version_id if active and active.status in EXECUTING else None),
+        shares=shares_of(variants, _canary_of(active) if active else None),
         variants=variants,
         columns=tuple(_column(model, stage) for stage in Stage),
         active=active,
@@ -321,7 +321,7 @@ def transition_page(transition: Transition, actor: Actor) -> TransitionPage:
     awaiting = transition.status == Status.AWAITING_APPROVAL
     return TransitionPage(
         transition=transition,
-        shares=shares_of(variants, transition.version_id if transition.is_active else None),
+        shares=shares_of(variants, _canary_of(transition)),
         steps=_steps(transition),
         missing=missing,
         may_decide=awaiting and not why_not,
@@ -330,6 +330,11 @@ def transition_page(transition: Transition, actor: Actor) -> TransitionPage:
         rollback=_rollback_here(transition, actor),
         counted=_counted(transition),
     )
+
+
+def _canary_of(transition: Transition) -> int | None:
+    """The version on trial; a rollback tries nothing out."""
+    return transition.version_id if transition.is_active and transition.kind != Kind.ROLLBACK else None
 
 
 def _steps(transition: Transition) -> tuple[StepView, ...]:
@@ -389,6 +394,8 @@ def why_not_decide(transition: Transition, actor: Actor, missing: Sequence[Role]
         return "You asked for this, so somebody else has to decide."
     if any(approval.person_id == actor.user_id for approval in transition.approvals.all()):
         return "You have decided already."
+    if not actor.roles & set(required_roles(transition)):
+        return "The policy asks other roles for this decision."
     if not actor.roles & set(missing):
         return "The yes of your role is there already."
     return ""

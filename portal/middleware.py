@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 
 Handler = Callable[[HttpRequest], HttpResponse]
 TIME_ZONE_COOKIE = "stagegate_tz"
@@ -25,8 +26,11 @@ POLICY = "; ".join(
 )
 
 
-class ContentSecurityPolicy:
-    """Only our own files run: text from the registry that slips through as markup stays inert."""
+class PageHeaders:
+    """Only our own files run, so text from the registry that slips through as markup stays inert.
+
+    An address answers htmx with a part of the page: a browser's cache must keep the two apart.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -34,6 +38,7 @@ class ContentSecurityPolicy:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        patch_vary_headers(response, ("HX-Request",))
         return response
 
 

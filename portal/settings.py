@@ -59,7 +59,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "portal.middleware.ContentSecurityPolicy",
+    "portal.middleware.PageHeaders",
     "portal.middleware.ViewerTimeZone",
     "portal.web.answers.NotAllowedToForbidden",
 ]
@@ -160,6 +160,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
 
 MLFLOW_TRACKING_URI = env.str("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000").rstrip("/")
+MLFLOW_PUBLIC_URL = env.str("STAGEGATE_MLFLOW_PUBLIC_URL", MLFLOW_TRACKING_URI).rstrip("/")
 MLFLOW_TIMEOUT_SECONDS = env.float("STAGEGATE_MLFLOW_TIMEOUT", 5.0)
 WEBHOOK_SECRET = env.str("STAGEGATE_WEBHOOK_SECRET", "")
 

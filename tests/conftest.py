@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from tests.support.installation import installation
+
+__all__ = ["installation"]
+
 REQUIRE_ALL = os.environ.get("STAGEGATE_REQUIRE_ALL") == "1"
 
 

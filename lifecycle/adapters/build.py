@@ -9,7 +9,6 @@ from lifecycle.adapters.local_gateway import TraefikTraffic
 from lifecycle.adapters.local_serving import SupervisorServing
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
 
-
 DOWNLOAD_SECONDS = 200
 """Below the task's time limit, which would cut a download off without a word."""
 

@@ -36,8 +36,14 @@ class Action(StrEnum):
 
     @property
     def label(self) -> str:
-        return self.value.replace("_", " ")
+        return _ACTION_LABELS.get(self, self.value)
 
+
+_ACTION_LABELS = {
+    Action.REQUEST_TRANSITION: "ask for a transition",
+    Action.ROLL_BACK: "roll back",
+    Action.READ_RECORD: "read the record",
+}
 
 _EVERYBODY = frozenset(Role)
 _DELIVERERS = frozenset({Role.PRODUCT_OWNER, Role.ML_ENGINEER})
@@ -82,7 +88,7 @@ def may(actor: Actor, action: Action) -> bool:
 
 def require(actor: Actor, action: Action) -> None:
     if not may(actor, action):
-        raise NotAllowedError(f"To {action.label} takes the role {_listed(ALLOWED[action])}.")
+        raise NotAllowedError(f"To {action.label}, you need the role {_listed(ALLOWED[action])}.")
 
 
 def _listed(roles: frozenset[Role]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.functional import cached_property
 
 from lifecycle.domain.permissions import Role
 
@@ -18,7 +19,7 @@ class User(AbstractUser):
     def display_name(self) -> str:
         return self.get_full_name() or self.username
 
-    @property
+    @cached_property
     def role_set(self) -> frozenset[Role]:
         return frozenset(Role(row.role) for row in self.role_assignments.all())
 

@@ -54,7 +54,8 @@ class ModelDetailSerializer(ModelSerializer):
     variants = VariantSerializer(many=True)
     versions = serializers.SerializerMethodField()
 
-    class Meta(ModelSerializer.Meta):
+    class Meta:
+        model = RegisteredModel
         fields = (*ModelSerializer.Meta.fields, "variants", "versions")
 
     def get_versions(self, model: RegisteredModel) -> list[dict[str, Any]]:

@@ -50,14 +50,14 @@ def when(moment: datetime | None, form: str = "relative") -> SafeString:
     ``form`` is ``relative`` ("3 minutes ago", kept true by the page's script; the date when long ago) or ``exact``.
     """
     if moment is None:
-        return format_html('<span class="unknown">at a time not known</span>')
+        return SafeString('<span class="unknown">at a time not known</span>')
     now, utc = timezone.now(), moment.astimezone(UTC)
     relative = form == "relative" and abs(now - moment) < RELATIVE_FOR
     return format_html(
         '<time datetime="{}" title="{}"{}>{}</time>',
         utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         f"{utc:%Y-%m-%d %H:%M:%S} UTC",
-        format_html(" data-relative") if relative else "",
+        SafeString(" data-relative") if relative else "",
         ago(now - moment) if relative else _local(moment, now, seconds=form == "exact"),
     )
 

@@ -8,9 +8,15 @@ from django.contrib import messages
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 
 from lifecycle.domain.permissions import NotAllowedError
 from lifecycle.operations import RefusedError
+
+
+def wants_part(request: HttpRequest) -> bool:
+    """Whether htmx asks for the moving part of a page alone."""
+    return request.headers.get("HX-Request") == "true"
 
 
 def refused(request: HttpRequest, error: RefusedError, *, back: str, **where: Any) -> HttpResponse:
@@ -21,7 +27,7 @@ def refused(request: HttpRequest, error: RefusedError, *, back: str, **where: An
 def invalid(request: HttpRequest, form: Form, *, back: str, **where: Any) -> HttpResponse:
     for problems in form.errors.values():
         for problem in problems:
-            messages.error(request, problem)
+            messages.error(request, str(problem))
     return redirect(back, **where)
 
 
@@ -35,7 +41,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    return render(request, "errors/500.html", status=500)
+    """Without the frame: what it needs from the database may be what has failed."""
+    return HttpResponse(render_to_string("errors/500.html"), status=500)
 
 
 class NotAllowedToForbidden:

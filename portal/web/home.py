@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,6 +18,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "rolled_back": queries.lately_rolled_back(timezone.now()),
         "model_count": queries.models_matching().count(),
         "mirror": queries.mirror_state(),
+        "registry_url": settings.MLFLOW_PUBLIC_URL,
     }
     return render(request, "home/home.html", context)
 

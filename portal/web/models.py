@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from lifecycle import operations, queries
 from lifecycle.domain.stages import Stage
 from portal.access import actor_of, model_for
-from portal.web.answers import invalid, refused
+from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import RollbackForm
 
 PAGE_SIZE = 50
@@ -27,16 +27,16 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "search": search,
         "stage": stage,
         "stages": list(Stage),
-        "registry_url": settings.MLFLOW_TRACKING_URI,
+        "registry_url": settings.MLFLOW_PUBLIC_URL,
         "mirror": queries.mirror_state(),
     }
-    return render(request, "models/_rows.html" if request.htmx else "models/list.html", context)
+    return render(request, "models/_rows.html" if wants_part(request) else "models/list.html", context)
 
 
 def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
     model = model_for(request, slug)
     context = {"page": queries.model_page(model, actor_of(request)), "gateway_url": settings.GATEWAY_URL}
-    return render(request, "models/_live.html" if request.htmx else "models/detail.html", context)
+    return render(request, "models/_live.html" if wants_part(request) else "models/detail.html", context)
 
 
 @require_POST

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from lifecycle import operations, queries
 from portal.access import actor_of, transition_for
-from portal.web.answers import invalid, refused
+from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import ReasonForm
 
 
@@ -23,7 +23,7 @@ def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "approvals": transition.approvals.all(),
         "record": queries.record_of(transition)[:100],
     }
-    return render(request, "transitions/_live.html" if request.htmx else "transitions/detail.html", context)
+    return render(request, "transitions/_live.html" if wants_part(request) else "transitions/detail.html", context)
 
 
 @require_POST

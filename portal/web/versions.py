@@ -17,7 +17,7 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
     found = version_for(request, slug, version)
     context = {
         "page": queries.version_page(found, actor_of(request)),
-        "registry_url": settings.MLFLOW_TRACKING_URI,
+        "registry_url": settings.MLFLOW_PUBLIC_URL,
     }
     return render(request, "versions/detail.html", context)
 
