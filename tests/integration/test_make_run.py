@@ -83,6 +83,10 @@ def names(home: Path) -> set[str]:
     return {name for name in wanted if any(name in line for line in lines)}
 
 
+def process_of(home: Path, name: str) -> psutil.Process:
+    return next(process for process in marked(home) if name in " ".join(process.cmdline()))
+
+
 def down(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ, STAGEGATE_HOME=str(home))
     command = [sys.executable, "-m", "embedded.down", *arguments]
@@ -171,10 +175,12 @@ def test_a_signal_while_starting_stops_what_has_started(home):
     assert marked(home) == []
 
 
-def test_supervisord_dying_ends_the_rest_and_says_so(home):
+def test_what_dies_is_started_again_but_without_supervisord_all_of_it_ends(home):
     with up(home) as running:
-        running.await_text("Ready after")
-        next(process for process in marked(home) if "supervisord" in " ".join(process.cmdline())).kill()
+        running.await_text("Ctrl-C stops everything")
+        process_of(home, "valkey-server").kill()
+        running.await_text("Valkey (broker) ended and is started again", 30)
+        process_of(home, "supervisord").kill()
         assert running.process.wait(STOP_SECONDS) == 1
         assert "supervisord has ended unexpectedly" in running.output
     assert marked(home) == []
@@ -222,7 +228,7 @@ def test_a_second_starter_in_the_same_folder_is_refused(home):
 def test_a_service_that_cannot_start_is_named_with_its_log(home):
     stack = Stack(home, Ports.free(), services={"mlflow"}, demo=False)
     (home / "mlflow" / "mlflow.db").write_text("this is no database")
-    with pytest.raises(ServiceError, match=r"MLflow \(registry\) ended as soon as it was started(.|\n)*database"):
+    with pytest.raises(ServiceError, match=r"MLflow \(registry\) ends as soon as it is started(.|\n)*database"):
         stack.start()
     assert marked(home) == []
 

@@ -1,0 +1,51 @@
+# `make` lists the commands. None needs root; PYTHON names another interpreter.
+PYTHON ?= python3
+VENV := .venv/bin
+
+# What touches the database. The kills at single points differ in nothing that a database sees.
+ON_POSTGRES := tests/integration/lifecycle tests/integration/portal tests/integration/registry/test_mirror.py \
+	-k "not killed_at_one_point"
+
+# A module path that belongs to something else must not reach the installation.
+export PYTHONPATH :=
+.DEFAULT_GOAL := help
+.PHONY: help run stop reset test lint lock environment environment-dev python
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+run: environment  ## build the environment, start everything, stop it with Ctrl-C
+	@exec $(VENV)/python -m embedded.up
+
+stop:  ## stop what `make run` started, also when its terminal is gone
+	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m embedded.down; fi
+
+reset:  ## stop, and remove all data
+	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m embedded.down --reset; fi
+
+test: environment-dev  ## unit, integration and browser tests, and the database's on PostgreSQL too
+	$(VENV)/pytest tests/unit
+	$(VENV)/pytest tests/integration tests/browser
+	$(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)
+
+lint: environment-dev  ## ruff, mypy, import-linter, djlint
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/djlint --check --lint templates
+
+lock: environment-dev  ## pin requirements*.in anew, with hashes
+	$(VENV)/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11 --output-file requirements.txt requirements.in
+	$(VENV)/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11 --output-file requirements-dev.txt requirements-dev.in
+
+environment: python
+	@$(PYTHON) -m embedded.bootstrap
+
+environment-dev: python
+	@$(PYTHON) -m embedded.bootstrap --dev
+
+# What embedded.bootstrap cannot say itself: no Python at all, or one too old to read it.
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Stagegate needs Python 3.11 or newer: make run PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 7) and "$(PYTHON) is too old. Stagegate needs Python 3.11 or newer: make run PYTHON=/path/to/python3")'

@@ -1,0 +1,1 @@
+"""The demonstration: real models on the data sets that ship with scikit-learn, and traffic for them."""

@@ -1,0 +1,1 @@
+"""The one-machine installation: builds the environment, starts every service and keeps it alive."""
