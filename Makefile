@@ -9,7 +9,7 @@ ON_POSTGRES := tests/integration/lifecycle tests/integration/portal tests/integr
 # A module path that belongs to something else must not reach the installation.
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help run stop reset test lint lock environment environment-dev python
+.PHONY: help run stop reset test lint screenshots lock environment environment-dev python
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -34,6 +34,9 @@ lint: environment-dev  ## ruff, mypy, import-linter, djlint
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/djlint --check --lint templates
+
+screenshots: environment-dev  ## photograph the demo for the README, light and dark
+	$(VENV)/python -m tests.browser.screenshots docs/screens
 
 lock: environment-dev  ## pin requirements*.in anew, with hashes
 	$(VENV)/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11 --output-file requirements.txt requirements.in

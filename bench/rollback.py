@@ -89,7 +89,9 @@ def report(answered: list[float], verified: list[float], load: Load, rate: float
     for name, values in (("last answer of the bad version", answered), ("weight verified at the gateway", verified)):
         figures = ", ".join(f"p{int(share * 100)} {quantile(values, share):.3f} s" for share in (0.5, 0.95, 0.99))
         print(f"{name}: {figures}, largest {max(values):.3f} s, of {len(values)} rollbacks")
-    print(f"requests: {len(load.answers)} at {rate:g}/s, failed: {len(load.failures)}")
+    seconds = load.answers[-1].at - load.answers[0].at
+    reached = len(load.answers) / seconds
+    print(f"requests: {len(load.answers)}, {reached:.0f}/s of the {rate:g}/s wanted, failed: {len(load.failures)}")
     for failure in load.failures[:5]:
         print(f"  {failure}")
     met = quantile(answered, 0.99) < TARGET_SECONDS and not load.failures

@@ -23,6 +23,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
+EXTERNAL = {"DATABASE_URL": "", "REDIS_URL": "valkey", "MLFLOW_TRACKING_URI": "mlflow"}
+"""Variables that name a person's own part, and the service of ours that is then not started."""
+
 
 class SettingError(Exception):
     """An environment variable has a value that cannot be used."""
@@ -41,11 +44,14 @@ class Installation:
 
     @property
     def mlflow_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.ports.mlflow}"
+        return self.settings.get("MLFLOW_TRACKING_URI") or f"http://{LOOPBACK}:{self.ports.mlflow}"
 
     @property
     def redis_url(self) -> str:
-        return f"redis://:{quote(self.secrets.valkey_password)}@{LOOPBACK}:{self.ports.valkey}/0"
+        return (
+            self.settings.get("REDIS_URL")
+            or f"redis://:{quote(self.secrets.valkey_password)}@{LOOPBACK}:{self.ports.valkey}/0"
+        )
 
     @property
     def gateway_api_url(self) -> str:
@@ -147,18 +153,35 @@ def wants_demo(environment: Mapping[str, str]) -> bool:
 
 
 def portal_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a person set for the portal.
-
-    Only names that begin with STAGEGATE_ count: a DATABASE_URL or MLFLOW_TRACKING_URI that happens to be set in a
-    shell belongs to some other project, and the demonstration must not write there. STAGEGATE_DATABASE_URL puts
-    the portal's tables into another database.
-    """
-    settings = {name: value for name, value in environment.items() if name.startswith("STAGEGATE_")}
+    """What a person set for the portal: every STAGEGATE_ name, and what is theirs instead of ours (see EXTERNAL)."""
+    names = ("STAGEGATE_", "MLFLOW_TRACKING_")
+    settings = {name: value for name, value in environment.items() if name.startswith(names) and value}
     for ours in ("STAGEGATE_HOME", "STAGEGATE_HOST", "STAGEGATE_DEMO", MARK, *Ports().environment()):
         settings.pop(ours, None)
-    if database := settings.pop("STAGEGATE_DATABASE_URL", ""):
-        settings["DATABASE_URL"] = database
+    settings |= {name: environment[name] for name in EXTERNAL if environment.get(name)}
+    _check_mlflow(settings.get("MLFLOW_TRACKING_URI", ""), demo=wants_demo(environment))
     return settings
+
+
+def _check_mlflow(address: str, *, demo: bool) -> None:
+    """A company's MLflow must never find the demonstration's models in it because of a variable in somebody's shell."""
+    if address and demo:
+        raise SettingError(
+            "MLFLOW_TRACKING_URI is set, and the demo would register its models there. Set STAGEGATE_DEMO=0 to use "
+            "that MLflow without the demo, or unset MLFLOW_TRACKING_URI to start one of our own."
+        )
+    if address and urlsplit(address).scheme not in ("http", "https"):
+        raise SettingError(f"MLFLOW_TRACKING_URI is {address!r}; give the http or https address of an MLflow server.")
+
+
+def replaced(settings: Mapping[str, str]) -> dict[str, str]:
+    """The parts that are a person's own: the variable, and its address without credentials."""
+    return {name: _without_credentials(settings[name]) for name in EXTERNAL if name in settings}
+
+
+def _without_credentials(address: str) -> str:
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def reachable(host: str) -> str:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from embedded.configuration import UnwritableValueError
 from embedded.home import Home, HomeError
-from embedded.installation import ROOT, SettingError, listen_host, portal_settings, wants_demo
+from embedded.installation import EXTERNAL, ROOT, SettingError, listen_host, portal_settings, replaced, wants_demo
 from embedded.ports import PortError, Ports
 from embedded.processes import SurvivorsError
 from embedded.stack import SERVICES, SHOWN, ServiceError, Stack
@@ -61,13 +61,17 @@ def home() -> Home:
 def run(steps: Steps, started: float) -> int:
     steps.say(f"Stagegate: data in {home().path}")
     demo = wants_demo(os.environ)
+    settings = portal_settings(os.environ)
+    for name, address in replaced(settings).items():
+        steps.say(f"  {name} is set: using {address}")
+    left_out = {EXTERNAL[name] for name in replaced(settings)} | (set() if demo else {"traffic"})
     stack = Stack(
         home().path,
         Ports.from_environment(os.environ),
         host=listen_host(os.environ),
         demo=demo,
-        services=[name for name in SERVICES if demo or name != "traffic"],
-        settings=portal_settings(os.environ),
+        services=[name for name in SERVICES if name not in left_out],
+        settings=settings,
         steps=steps,
     )
     try:

@@ -49,7 +49,11 @@ LEASE = timedelta(seconds=60)
 GRACE = timedelta(seconds=1)
 """How long the world may take to follow an effect before the engine acts again; doubled with every attempt."""
 GLANCE = timedelta(milliseconds=25)
-"""How soon to look whether an effect has arrived."""
+"""How soon to look whether an effect has arrived; later looks come at longer and longer intervals."""
+PATIENCE = timedelta(seconds=1)
+"""How long a worker waits for what is due next before it turns to something else."""
+TURN = timedelta(seconds=20)
+"""How long a worker stays with one transition."""
 
 
 class LostClaimError(Exception):
@@ -76,14 +80,18 @@ class Claim:
         return due
 
 
-def run(transition_id: int, *, patience: timedelta = timedelta(seconds=1)) -> None:
-    """Tick until there is nothing to do within ``patience``; after that the sweep, or somebody's click, goes on."""
-    while True:
+def run(transition_id: int) -> None:
+    """Tick until there is nothing to do within PATIENCE; after that the sweep, or somebody's click, goes on.
+
+    It ends after TURN in any case, so that no transition keeps a worker from the others.
+    """
+    end = timezone.now() + TURN
+    while timezone.now() < end:
         due = tick(transition_id, now=timezone.now())
-        pause = (due - timezone.now()).total_seconds() if due else None
-        if pause is None or pause > patience.total_seconds():
+        pause = due - timezone.now() if due else None
+        if pause is None or pause > PATIENCE:
             return
-        time.sleep(max(pause, 0))
+        time.sleep(max(pause.total_seconds(), 0))
 
 
 def tick(transition_id: int, *, now: datetime) -> datetime | None:
@@ -199,8 +207,8 @@ def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
 def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
     """Journal the intent, act outside any transaction, and come back to see whether the world followed."""
     intent = _journal(claim, effect, now)
-    if intent is None:
-        return claim.release(now + GLANCE)
+    if intent.attempted_at != now:
+        return claim.release(now + max(GLANCE, (now - intent.attempted_at) / 4))
     error = ""
     try:
         world.carry_out(claim.row.model, effect, fence=claim.fence)
@@ -219,8 +227,8 @@ def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
         return claim.release(timezone.now() + wait, waiting_for=error or intent.summary, waiting_until=None)
 
 
-def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect | None:
-    """The open intent for this effect, with one attempt more; None while the last attempt still has time."""
+def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect:
+    """The open intent for this effect, attempted ``now``, unless the last attempt still has time."""
     with transaction.atomic():
         claim.write(lease_until=now + LEASE, started_at=claim.row.started_at or now)
         intent = claim.row.effects.filter(outcome=Effect.Outcome.OPEN).first()
@@ -238,8 +246,8 @@ def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect | No
                 attempts=1,
                 attempted_at=now,
             )
-        if intent.attempted_at and now < intent.attempted_at + _patience(intent.attempts):
-            return None
+        if now < intent.attempted_at + _patience(intent.attempts):
+            return intent
         Effect.objects.filter(pk=intent.pk).update(attempts=F("attempts") + 1, attempted_at=now)
         intent.refresh_from_db()
         return intent

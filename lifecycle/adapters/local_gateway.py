@@ -157,7 +157,7 @@ def route(slug: str, backends: Sequence[Backend]) -> dict[str, Any]:
     services |= {_service(slug, backend.version): {"loadBalancer": _server(slug, backend)} for backend in backends}
     return {
         "http": {
-            "routers": {slug: {"rule": f"PathPrefix(`/{slug}/`)", "middlewares": [retry, strip], "service": slug}},
+            "routers": {slug: {"rule": _rule(slug), "middlewares": [retry, strip], "service": slug}},
             "middlewares": {
                 strip: {"stripPrefix": {"prefixes": [f"/{slug}"]}},
                 retry: {"retry": {"attempts": ATTEMPTS}},
@@ -171,6 +171,11 @@ def route(slug: str, backends: Sequence[Backend]) -> dict[str, Any]:
             },
         }
     }
+
+
+def _rule(slug: str) -> str:
+    """Everything below the route's name, but the server's metrics: what users' data look like is not for users."""
+    return f"PathPrefix(`/{slug}/`) && !Path(`/{slug}/metrics`)"
 
 
 def _weighted(slug: str, backends: Sequence[Backend]) -> dict[str, Any]:

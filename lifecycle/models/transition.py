@@ -145,7 +145,7 @@ class Effect(models.Model):
     intended_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
-    attempted_at = models.DateTimeField(null=True)
+    attempted_at = models.DateTimeField()
     last_error = models.TextField(blank=True, default="")
 
     class Meta:

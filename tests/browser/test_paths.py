@@ -125,7 +125,7 @@ def test_a_dialog_survives_the_polling(installation, person):
 def test_an_auditor_reads_everything_and_changes_nothing(installation, person):
     aron = person("aron")
     aron.goto("/record/")
-    expect(aron.get_by_text("Transition finished").first).to_be_visible()
+    expect(aron.get_by_role("link", name="Transition finished").first).to_be_visible()
     for address in ("/", "/inbox/", "/models/", f"/models/{MODEL}/", f"/models/{MODEL}/versions/1/"):
         aron.goto(address)
         expect(aron.get_by_role("heading", level=1)).to_be_visible()

@@ -2,6 +2,7 @@
 
 import time
 
+import httpx
 import pytest
 
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
@@ -118,6 +119,12 @@ def test_a_stage_changed_in_mlflow_is_recorded_as_out_of_band(installation):
     entries = person.get(f"audit/?model={MODEL}&version=3&action=out_of_band_stage_change")["results"]
     assert [(entry["from_stage"], entry["to_stage"]) for entry in entries] == [("Development", "Archived")]
     assert "directly in MLflow" in entries[0]["reason"]
+
+
+def test_the_gateway_shows_users_no_metrics(installation):
+    gateway = installation.route.removesuffix("invocations")
+    assert httpx.get(f"{gateway}ping", trust_env=False).status_code == 200
+    assert httpx.get(f"{gateway}metrics", trust_env=False).status_code == 404
 
 
 def test_readyz_names_what_is_down(installation):

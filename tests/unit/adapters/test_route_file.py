@@ -21,7 +21,7 @@ def traffic(tmp_path: Path) -> TraefikTraffic:
 
 def test_a_route_is_a_router_a_weighted_service_and_one_service_a_version() -> None:
     http = route("iris", BACKENDS)["http"]
-    assert http["routers"]["iris"]["rule"] == "PathPrefix(`/iris/`)"
+    assert http["routers"]["iris"]["rule"] == "PathPrefix(`/iris/`) && !Path(`/iris/metrics`)"
     assert http["routers"]["iris"]["service"] == "iris"
     assert http["middlewares"]["iris--strip"] == {"stripPrefix": {"prefixes": ["/iris"]}}
     assert http["services"]["iris"]["weighted"] == {

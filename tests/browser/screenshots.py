@@ -1,0 +1,88 @@
+"""Pictures of the running demo, light and dark, wide and on a phone.
+
+    python -m tests.browser.screenshots docs/screens
+
+Starts an installation of its own, takes a version to a quarter of the traffic, and photographs what people see.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from embedded.ports import Ports
+from embedded.stack import SERVICES, Stack
+from embedded.steps import Steps
+from tests.browser.conftest import FLAGS, find_browser
+from tests.support.people import Team
+
+MODEL = "iris-random-forest"
+SIZES = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+def prepare(team: Team) -> dict[str, str]:
+    """Something of everything; the pages to photograph, by name."""
+    team.await_transition(team.approved(MODEL, 2, "Staging"))
+    team.await_transition(team.approved("diabetes-progression", 2, "Staging"))
+    asked = team.ask("diabetes-progression", 2, "Production", "RMSE is lower on the held-out rows.")
+    running = team.approved(MODEL, 2, "Production")
+    team.await_transition(running, until=lambda row: row["step"] == 1 and row["step_since"])
+    return {
+        "home": "/",
+        "inbox": "/inbox/",
+        "models": "/models/",
+        "model": f"/models/{MODEL}/",
+        "version": f"/models/{MODEL}/versions/2/",
+        "decision": f"/transitions/{asked}/",
+        "rollout": f"/transitions/{running}/",
+        "record": "/record/",
+    }
+
+
+def photograph(browser: Browser, portal: str, team: Team, pages: dict[str, str], folder: Path) -> None:
+    for theme in ("light", "dark"):
+        for size, viewport in SIZES.items():
+            context = browser.new_context(base_url=portal, viewport=viewport, color_scheme=theme, device_scale_factor=1)
+            page = context.new_page()
+            page.goto("/sign-in/")
+            page.get_by_label("Name").fill("priya")
+            page.get_by_label("Password").fill(team.passwords["priya"])
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("navigation", name="Main").wait_for()
+            for name, address in pages.items():
+                page.goto(address)
+                page.screenshot(path=folder / f"{name}-{size}-{theme}.png")
+            context.close()
+
+
+def start(home: Path) -> Stack:
+    """The demo, with an hour of the schedule lasting a minute: long enough to be photographed."""
+    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": "60"}
+    return Stack(home, Ports.free(), services=SERVICES, settings=settings, steps=Steps())
+
+
+def main(folder: Path) -> int:
+    path = find_browser()
+    if path is None:
+        print("No Chromium was found: install it, or name one in STAGEGATE_BROWSER.", file=sys.stderr)
+        return 1
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="stagegate-screens-") as home, start(Path(home)) as stack:
+        portal = stack.environment()["STAGEGATE_PUBLIC_URL"]
+        team = Team(portal, Path(home))
+        pages = prepare(team)
+        with sync_playwright() as playwright:
+            flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+            browser = playwright.chromium.launch(executable_path=path, args=flags)
+            photograph(browser, portal, team, pages, folder)
+            browser.close()
+        team.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
