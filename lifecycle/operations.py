@@ -150,7 +150,7 @@ def _check_archival(version: ModelVersion, to_stage: Stage) -> None:
 
 
 def _create_change(version: ModelVersion, to_stage: Stage, reason: str, actor: Actor, now: datetime) -> Transition:
-    policy = current_policy(version.model)
+    policy = current_policy(version.model, now)
     stable = production_version(version.model)
     steps = steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
     strategies = {True: Strategy.NONE, False: Strategy.CANARY if len(steps) > 1 else Strategy.DIRECT}
@@ -189,7 +189,7 @@ def _insert(**values: Any) -> Transition:
         ) from None
 
 
-def current_policy(model: RegisteredModel) -> Policy:
+def current_policy(model: RegisteredModel, now: datetime) -> Policy:
     """The newest policy of the model, else the newest one for all models; the first use writes the specification's."""
     found = Policy.objects.filter(model=model).first() or Policy.objects.filter(model=None).first()
     if found is not None:
@@ -200,7 +200,7 @@ def current_policy(model: RegisteredModel) -> Policy:
             "body": policy_values.dump(policy_values.Policy()),
             "reason": "The values of the model lifecycle strategy.",
             "created_by": "Stagegate",
-            "created_at": datetime.now().astimezone(),
+            "created_at": now,
         },
     )
     return default
@@ -380,7 +380,7 @@ def _start_rollback(
         strategy=Strategy.DIRECT,
         status=Status.ROLLING_BACK,
         reason=reason,
-        policy=current_policy(model),
+        policy=current_policy(model, now),
         stable=current,
         previous=previous,
         requested_by_id=actor.user_id,

@@ -289,7 +289,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a version answered since the transition began."""
+    """What a version answered since the transition began; the version on trial comes last."""
 
     version: ModelVersion
     requests: int
@@ -369,7 +369,8 @@ def _counted(transition: Transition) -> tuple[Counted, ...]:
         seen = seen.filter(since__lt=transition.finished_at)
     sums = seen.values("version").annotate(requests=Sum("requests"), errors=Sum("errors")).order_by("version")
     versions = ModelVersion.objects.in_bulk([row["version"] for row in sums])
-    return tuple(Counted(versions[row["version"]], row["requests"], row["errors"]) for row in sums)
+    counted = [Counted(versions[row["version"]], row["requests"], row["errors"]) for row in sums]
+    return tuple(sorted(counted, key=lambda each: (each.version.pk == transition.version_id, each.version.version)))
 
 
 def still_missing(transition: Transition) -> tuple[Role, ...]:

@@ -106,6 +106,20 @@ def test_killed_one_after_another_in_the_steps_of_a_rollout_it_goes_on(first, pr
     assert len(done) == len(set(done)) == 8
 
 
+def test_a_killed_gateway_and_a_killed_model_server_come_back_with_the_weights_of_the_step(first):
+    first.into_staging(2)
+    pk = first.team.approved(MODEL, 2, "Production")
+    first.team.await_transition(pk, until=lambda row: row["step"] == 1 and row["step_since"])
+    first.kill("gateway")
+    first.kill(f"{MODEL}--v1")
+    row = first.team.await_transition(pk)
+    assert row["status"] == "finished"
+    with first.load() as load:
+        wait_until(lambda: load.by_version()[2] > 20, 20, "answers of version 2")
+    assert load.failures == []
+    assert load.by_version()[1] == 0
+
+
 def test_a_tag_set_in_mlflow_arrives_by_webhook_or_sweep(installation):
     client_of(installation).set_model_version_tag(MODEL, "3", "reviewed_by", "Jürgen")
     person = installation.team["aron"]

@@ -1,0 +1,184 @@
+"""What is done regularly: due transitions are found, traffic is counted, idle servers are stopped."""
+
+import pytest
+from django.db.models import Sum
+
+from lifecycle import dispatch, engine, upkeep
+from lifecycle.domain.stages import Stage
+from lifecycle.models import AuditEntry, Observation, Transition, Variant
+from lifecycle.ports import Backend, ServerState, VersionRef
+
+FIRST, SECOND = VersionRef("iris", 1), VersionRef("iris", 2)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The messages that the sweep sends."""
+    messages = []
+    monkeypatch.setattr(engine, "send", lambda task, *args, queue: messages.append((task, *args, queue)))
+    return messages
+
+
+def test_the_sweep_finds_a_transition_whose_message_was_lost(world, sent):
+    transition = world.approved(1, Stage.STAGING)
+    assert engine.sweep(now=world.now) == 1
+    assert sent == [("lifecycle.tick", transition.pk, "default")]
+
+
+def test_the_sweep_sends_rollbacks_to_their_own_queue(world, sent):
+    world.in_production(1)
+    world.in_production(2)
+    rollback = world.roll_back()
+    engine.sweep(now=world.now)
+    assert sent == [("lifecycle.tick", rollback.pk, "rollbacks")]
+
+
+def test_the_sweep_leaves_what_is_held_what_is_not_due_and_what_waits_for_people(world, sent):
+    transition = world.request(1, Stage.STAGING)
+    assert engine.sweep(now=world.now) == 0
+    world.approve(transition, "mia")
+    engine._claim(transition.pk, world.now)
+    assert engine.sweep(now=world.now) == 0
+    world.pass_time(seconds=61)
+    assert engine.sweep(now=world.now) == 1
+
+
+def test_a_lost_broker_does_not_break_the_click(world, monkeypatch):
+    monkeypatch.undo()
+
+    def unreachable(*args, **kwargs):
+        raise dispatch.OperationalError("connection refused")
+
+    monkeypatch.setattr(dispatch.current_app, "send_task", unreachable)
+    dispatch.send("lifecycle.tick", 1, queue="default")
+
+
+# ---------------------------------------------------------------- counting
+
+
+def observed():
+    sums = Observation.objects.values_list("version__version").annotate(Sum("requests"), Sum("errors")).order_by()
+    return {version: (requests, errors) for version, requests, errors in sums}
+
+
+def look(world):
+    world.pass_time(seconds=2)
+    upkeep.observe_traffic(now=world.now)
+
+
+def test_requests_are_counted_from_the_first_look_on(world):
+    world.in_production(1)
+    world.traffic.send("iris", 7)
+    look(world)
+    world.traffic.send("iris", 20, failing=[1])
+    look(world)
+    look(world)
+    assert observed() == {1: (20, 20)}
+
+
+def test_a_restarted_gateway_neither_invents_nor_loses_requests(world):
+    world.in_production(1)
+    world.traffic.send("iris", 1)
+    look(world)
+    world.traffic.send("iris", 50)
+    look(world)
+    world.traffic.restart()
+    world.traffic.send("iris", 30)
+    look(world)
+    assert observed() == {1: (80, 0)}
+
+
+def test_a_missed_look_loses_nothing(world):
+    world.in_production(1)
+    world.traffic.send("iris", 1)
+    look(world)
+    world.traffic.send("iris", 5)
+    world.traffic.down = True
+    look(world)
+    world.traffic.down = False
+    look(world)
+    assert observed() == {1: (5, 0)}
+
+
+def test_old_observations_are_let_go(world):
+    world.in_production(1)
+    world.traffic.send("iris", 1)
+    look(world)
+    world.traffic.send("iris", 5)
+    look(world)
+    world.pass_time(hours=49)
+    look(world)
+    assert Observation.objects.filter(requests__gt=0).count() == 0
+
+
+# ---------------------------------------------------------------- stopping servers
+
+
+def state(world, ref):
+    return world.serving.status(ref, slug="iris").state
+
+
+def replaced(world):
+    """Version 2 has replaced version 1, whose warm window is over."""
+    world.in_production(1)
+    world.in_production(2)
+    world.pass_time(seconds=601)
+
+
+def test_a_warm_server_stays_for_its_window_and_goes_after_it(world):
+    world.in_production(1)
+    world.in_production(2)
+    world.pass_time(seconds=590)
+    assert upkeep.retire_idle(now=world.now) == 0
+    world.pass_time(seconds=20)
+    assert upkeep.retire_idle(now=world.now) == 1
+    assert (state(world, FIRST), state(world, SECOND)) == (ServerState.ABSENT, ServerState.READY)
+    assert AuditEntry.objects.get(action="server_stopped").version == 1
+
+
+def test_a_server_with_requests_in_flight_is_left_alone(world):
+    replaced(world)
+    world.serving.in_flight[FIRST] = 1
+    assert upkeep.retire_idle(now=world.now) == 0
+    assert state(world, FIRST) == ServerState.READY
+
+
+def test_a_server_that_the_gateway_still_uses_is_left_alone(world):
+    replaced(world)
+    url = world.serving.status(FIRST, slug="iris").url
+    world.traffic.apply("iris", (Backend(1, url, 100),), fence=10_000)
+    assert upkeep.retire_idle(now=world.now) == 0
+    assert state(world, FIRST) == ServerState.READY
+
+
+def test_while_a_transition_is_active_no_server_is_stopped(world):
+    replaced(world)
+    world.request(3, Stage.STAGING)
+    assert upkeep.retire_idle(now=world.now) == 0
+
+
+def test_a_stop_that_was_cut_off_is_taken_up_again(world):
+    replaced(world)
+    Variant.objects.filter(version=world.version(1)).update(retiring=True)
+    assert upkeep.retire_idle(now=world.now) == 1
+    assert not Variant.objects.filter(version=world.version(1)).exists()
+
+
+def test_a_server_that_is_being_stopped_is_started_anew_for_a_rollback(world):
+    replaced(world)
+    Variant.objects.filter(version=world.version(1)).update(retiring=True)
+    rollback = world.roll_back()
+    world.tick(rollback, times=4)
+    assert world.weights() == {2: 100}
+    upkeep.retire_idle(now=world.now)
+    world.drive(rollback)
+    assert world.weights() == {1: 100}
+    assert Transition.objects.get(pk=rollback.pk).status == "finished"
+
+
+def test_supervision_that_is_down_is_tried_again(world):
+    replaced(world)
+    world.serving.down = True
+    assert upkeep.retire_idle(now=world.now) == 0
+    world.serving.down = False
+    assert upkeep.retire_idle(now=world.now) == 1
