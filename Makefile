@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 
 # What touches the database. The kills at single points differ in nothing that a database sees.
-ON_POSTGRES := tests/integration/lifecycle tests/integration/portal tests/integration/registry/test_mirror.py \
+ON_POSTGRES := tests/integration/lifecycle tests/integration/portal/test_api.py tests/integration/registry/test_mirror.py \
 	-k "not killed_at_one_point"
 
 # A module path that belongs to something else must not reach the installation.

@@ -79,7 +79,14 @@ def open_effect(ref: VersionRef, kind: str, payload: dict[str, object], outcome:
         due_at=now,
     )
     return Effect.objects.create(
-        transition=transition, kind=kind, key=kind, payload=payload, summary=kind, outcome=outcome, intended_at=now
+        transition=transition,
+        kind=kind,
+        key=kind,
+        payload=payload,
+        summary=kind,
+        outcome=outcome,
+        intended_at=now,
+        attempted_at=now,
     )
 
 
