@@ -85,7 +85,7 @@ def is_registered(client: MlflowClient, run: Run) -> bool:
 
 
 def tags_of(entry: Entry, trained: Trained) -> dict[str, str]:
-    """The specification's tags, on the run and on the version alike."""
+    """The recommended tags of the lifecycle strategy, on the run and on the version alike."""
     return {
         "semantic_version": entry.semantic_version,
         "environment": "development",

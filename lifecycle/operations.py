@@ -190,7 +190,7 @@ def _insert(**values: Any) -> Transition:
 
 
 def current_policy(model: RegisteredModel, now: datetime) -> Policy:
-    """The newest policy of the model, else the newest one for all models; the first use writes the specification's."""
+    """The newest policy of the model, else the newest one for all models; the first use writes the defaults."""
     found = Policy.objects.filter(model=model).first() or Policy.objects.filter(model=None).first()
     if found is not None:
         return found

@@ -1,4 +1,4 @@
-"""The numbers that rule a model's life. The defaults are the specification's own."""
+"""The numbers that rule a model's life. The defaults are those of the model lifecycle strategy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _default_steps() -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``shortened`` marks a policy whose durations are not the specification's, so that pages can say so."""
+    """``shortened`` marks a policy whose durations are not the strategy's, so that pages can say so."""
 
     canary_steps: tuple[Step, ...] = field(default_factory=_default_steps)
     staging_weight: int = 10
@@ -85,7 +85,7 @@ def dump(policy: Policy) -> dict[str, Any]:
 
 
 def load(body: Mapping[str, Any]) -> Policy:
-    """The policy that ``dump`` wrote. Values that are absent take the specification's. Raises PolicyError."""
+    """The policy that ``dump`` wrote. Values that are absent take the defaults. Raises PolicyError."""
     known = {"canary_steps", "staging_weight", "shortened", *_APPROVALS, *_DURATIONS}
     unknown = set(body) - known
     if unknown:

@@ -5,7 +5,7 @@ import pytest
 from lifecycle.domain.policy import Policy, PolicyError, Step, dump, load
 
 
-def test_the_defaults_are_the_specifications():
+def test_the_defaults_are_those_of_the_lifecycle_strategy():
     policy = Policy()
     assert [step.weight for step in policy.canary_steps] == [5, 25, 50, 100]
     assert [step.minimum / timedelta(hours=1) for step in policy.canary_steps] == [1, 2, 4, 0]

@@ -76,7 +76,7 @@ def test_the_slow_version_gives_the_same_row_the_same_answer(trained):
     assert np.array_equal(version.answers(rows), version.answers(rows))
 
 
-def test_every_version_has_the_specifications_tags(trained):
+def test_every_version_has_the_recommended_tags(trained):
     for entry in ENTRIES:
         tags = tags_of(entry, trained[entry.model, entry.semantic_version])
         assert tags.keys() >= SPECIFIED_TAGS

@@ -31,7 +31,7 @@ FIRST_VERSION = "1.0.0"
 
 
 def demo_policy(hour: float) -> dict[str, Any]:
-    """The specification's numbers, with an hour of the schedule shortened to ``hour`` seconds."""
+    """The lifecycle strategy's numbers, with an hour of the schedule shortened to ``hour`` seconds."""
     steps = ((5, 1 * hour), (25, 2 * hour), (50, 4 * hour), (100, 0))
     return {
         "canary_steps": [{"weight": weight, "minimum": minimum} for weight, minimum in steps],
@@ -86,7 +86,7 @@ def create_policy() -> None:
         number=1,
         defaults={
             "body": demo_policy(settings.DEMO_HOUR_SECONDS),
-            "reason": "The demo: the specification's numbers with shortened durations.",
+            "reason": "The demo: the lifecycle strategy's numbers with shortened durations.",
             "created_by": "Stagegate",
             "created_at": timezone.now(),
         },
