@@ -327,6 +327,7 @@ def roll_back(
 def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
     with _recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+        _need_reason(reason)
         serving = production_version(transition.model)
         undoes = serving is not None and serving.pk == transition.version_id
         if transition.status not in EXECUTING and not undoes:

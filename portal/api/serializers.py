@@ -129,7 +129,9 @@ class AuditSerializer(serializers.ModelSerializer[AuditEntry]):
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=2000)
+    """A missing or overlong reason is left to the operation, which refuses it and records the attempt."""
+
+    reason = serializers.CharField(allow_blank=True, default="")
 
 
 class RollbackSerializer(ReasonSerializer):

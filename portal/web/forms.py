@@ -8,12 +8,9 @@ from lifecycle.domain.stages import Stage
 
 
 class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        max_length=2000,
-        strip=True,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": "Say why: a reason is part of the record."},
-    )
+    """A missing or overlong reason is left to the operation, which refuses it and records the attempt."""
+
+    reason = forms.CharField(required=False)
 
 
 class RequestForm(ReasonForm):

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Transition
+from lifecycle.models import AuditEntry, Transition
 
 
 def post(browser, address, body):
@@ -51,7 +51,7 @@ def test_a_rollback_is_accepted(world, signed_in):
     [
         ("aron", "models/iris/rollback/", {"reason": "x"}, 403, "role"),
         ("emil", "models/iris/rollback/", {"reason": "x"}, 409, "nothing_serves"),
-        ("emil", "models/iris/rollback/", {}, 400, "invalid"),
+        ("emil", "models/iris/rollback/", {}, 422, "reason"),
         ("emil", "models/iris/rollback/", {"reason": "x", "kind": "gentle"}, 400, "invalid"),
         ("emil", "models/none/rollback/", {"reason": "x"}, 404, "not_found"),
         (
@@ -79,6 +79,12 @@ def test_a_refusal_is_a_problem_that_names_its_rule(world, signed_in, name, addr
     assert (response.status_code, problem["status"], problem["type"]) == (status, status, f"urn:stagegate:{rule}")
     assert problem["detail"]
     assert not Transition.objects.exists()
+
+
+def test_an_attempt_without_a_reason_is_on_the_record(world, signed_in):
+    post(signed_in("emil"), "models/iris/rollback/", {"reason": " "})
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.refused, entry.actor, entry.model) == ("roll_back", True, "emil", "iris")
 
 
 def test_self_approval_is_refused(world, signed_in):

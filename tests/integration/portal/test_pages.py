@@ -103,6 +103,7 @@ def test_without_a_reason_nothing_happens(world, signed_in, action):
     transition = world.request(1, Stage.STAGING)
     response = signed_in("mia").post(f"/transitions/{transition.pk}/{action}/", {"reason": "  "}, follow=True)
     assert b"Say why" in response.content
+    assert AuditEntry.objects.filter(refused=True, actor="mia").count() == 1
     assert Transition.objects.get().status == Status.AWAITING_APPROVAL
 
 
