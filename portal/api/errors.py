@@ -41,6 +41,10 @@ def _rule(error: Exception) -> str:
     return str(getattr(error, "default_code", "error"))
 
 
+def details(status: int, rule: str, detail: str) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {"type": f"urn:stagegate:{rule}", "title": rule.replace("_", " "), "status": status, "detail": detail}
+
+
 def _answer(status: int, rule: str, detail: str, extra: dict[str, Any] | None = None) -> Response:
-    body = {"type": f"urn:stagegate:{rule}", "title": rule.replace("_", " "), "status": status, "detail": detail}
-    return Response({**body, **(extra or {})}, status=status, content_type=MEDIA_TYPE)
+    return Response({**details(status, rule, detail), **(extra or {})}, status=status, content_type=MEDIA_TYPE)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from lifecycle import operations
 from lifecycle.domain.webhooks import RefusedDeliveryError, verify
+from portal.api.errors import MEDIA_TYPE, details
 
 logger = logging.getLogger(__name__)
 MAX_BYTES = 256 * 1024
@@ -38,5 +39,4 @@ def mlflow(request: HttpRequest) -> JsonResponse:
 
 
 def _problem(status: int, rule: str, detail: str) -> JsonResponse:
-    body = {"type": f"urn:stagegate:{rule}", "title": rule.replace("_", " "), "status": status, "detail": detail}
-    return JsonResponse(body, status=status, content_type="application/problem+json")
+    return JsonResponse(details(status, rule, detail), status=status, content_type=MEDIA_TYPE)

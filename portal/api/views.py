@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework import generics
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -20,7 +21,7 @@ from lifecycle.models import AuditEntry, RegisteredModel, Transition
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.api import serializers
 from portal.api.pagination import ByName
-from portal.filters import RecordForm
+from portal.filters import RecordForm, stage_named
 
 Body = TypeVar("Body", bound=Serializer[Any])
 
@@ -37,8 +38,7 @@ class Models(generics.ListAPIView[RegisteredModel]):
     pagination_class = ByName
 
     def get_queryset(self) -> QuerySet[RegisteredModel]:
-        wanted = self.request.GET.get("stage", "")
-        stage = next((each for each in Stage if each.value == wanted), None)
+        stage = stage_named(self.request.GET.get("stage"))
         return queries.models_matching(self.request.GET.get("search", ""), stage)
 
 
@@ -118,5 +118,6 @@ class Record(generics.ListAPIView[AuditEntry]):
     def get_queryset(self) -> QuerySet[AuditEntry]:
         require(actor_of(self.request), Action.READ_RECORD)
         form = RecordForm(self.request.GET)
-        form.is_valid()
+        if not form.is_valid():
+            raise ValidationError({name: [str(each) for each in form.errors[name]] for name in form.errors})
         return queries.record_entries(form.wanted())

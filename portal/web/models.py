@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 from lifecycle import operations, queries
 from lifecycle.domain.stages import Stage
 from portal.access import actor_of, model_for
+from portal.filters import stage_named
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import RollbackForm
 
@@ -19,7 +20,7 @@ PAGE_SIZE = 50
 def model_list(request: HttpRequest) -> HttpResponse:
     """All registered models, with what is in each stage; htmx asks for the rows alone."""
     search = request.GET.get("search", "").strip()
-    stage = next((each for each in Stage if each.value == request.GET.get("stage")), None)
+    stage = stage_named(request.GET.get("stage"))
     page = Paginator(queries.models_matching(search, stage), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,

@@ -111,3 +111,19 @@ def test_what_is_not_json_is_refused(world, signed_in):
     assert response.status_code == 400
     response = signed_in("emil").post("/api/v1/transitions/", "a=b", content_type="application/x-www-form-urlencoded")
     assert response.status_code == 415
+
+
+def test_the_record_of_one_transition(world, signed_in):
+    first = world.drive(world.approved(1, Stage.STAGING))
+    second = world.request(2, Stage.STAGING)
+    aron = signed_in("aron")
+    for transition in (first, second):
+        entries = aron.get(f"/api/v1/audit/?transition={transition.pk}").json()["results"]
+        assert {entry["transition"] for entry in entries} == {transition.pk}
+
+
+@pytest.mark.parametrize("wrong", ["since=yesterday", "until=2026-13-01", "version=one", "transition=x"])
+def test_a_filter_that_cannot_be_read_is_refused_not_ignored(world, signed_in, wrong):
+    response = signed_in("aron").get(f"/api/v1/audit/?{wrong}")
+    assert response.status_code == 400
+    assert wrong.partition("=")[0] in response.json()["errors"]
