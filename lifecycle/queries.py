@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Q, QuerySet, Sum
 
-from lifecycle.domain.approval import Approver, missing_roles
+from lifecycle.approvals import required_roles, still_missing
 from lifecycle.domain.permissions import Action, Actor, Role, may
-from lifecycle.domain.plan import rollback_target
 from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
+from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
@@ -169,32 +169,6 @@ class RollbackOffer:
     refusal: str = ""
     target: ModelVersion | None = None
     warm: bool = False
-
-
-def production_version(model: RegisteredModel) -> ModelVersion | None:
-    """The version that serves Production through the gateway now."""
-    rows = Variant.objects.filter(model=model, role=VariantRole.PRODUCTION).select_related("version__model")
-    variant = rows.first()
-    return variant.version if variant else None
-
-
-def production_history(model: RegisteredModel) -> list[int]:
-    """The versions that entered Production and were not rolled back since, newest first."""
-    ended = Transition.objects.filter(model=model, status=Status.FINISHED).order_by("-finished_at", "-id")
-    taken_out: set[int] = set()
-    history: list[int] = []
-    for kind, to_stage, version in ended.values_list("kind", "to_stage", "version__version"):
-        if kind == Kind.ROLLBACK:
-            taken_out.add(version)
-        elif to_stage == Stage.PRODUCTION and version not in taken_out:
-            history.append(version)
-    return history
-
-
-def previous_version(model: RegisteredModel, serving: ModelVersion) -> ModelVersion | None:
-    """The version that a rollback brings back, or None when ``serving`` is the first in Production."""
-    target = rollback_target(serving.version, production_history(model))
-    return model.versions.filter(version=target, removed_at=None).first() if target is not None else None
 
 
 def rollback_offer(model: RegisteredModel, actor: Actor) -> RollbackOffer | None:
@@ -371,20 +345,6 @@ def _counted(transition: Transition) -> tuple[Counted, ...]:
     versions = ModelVersion.objects.in_bulk([row["version"] for row in sums])
     counted = [Counted(versions[row["version"]], row["requests"], row["errors"]) for row in sums]
     return tuple(sorted(counted, key=lambda each: (each.version.pk == transition.version_id, each.version.version)))
-
-
-def still_missing(transition: Transition) -> tuple[Role, ...]:
-    """The roles whose yes the transition still waits for."""
-    approvers = [
-        Approver(approval.person_id, frozenset(Role(role) for role in approval.roles))
-        for approval in transition.approvals.all()
-        if approval.approved
-    ]
-    return missing_roles(required_roles(transition), approvers)
-
-
-def required_roles(transition: Transition) -> tuple[Role, ...]:
-    return transition.policy.values.approvals(Stage(transition.to_stage))
 
 
 def why_not_decide(transition: Transition, actor: Actor, missing: Sequence[Role]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle import engine, queries
+from lifecycle import engine, history, queries
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Kind, Status, Variant
 from lifecycle.operations import RefusedError, roll_back_transition
@@ -37,7 +37,7 @@ def test_after_the_finish_the_previous_version_comes_back(world):
     stages = {number: world.registry.version(VersionRef("iris", number)).stage for number in (1, 2)}
     assert stages == {1: "Production", 2: "Archived"}
     assert world.model.aliases == {"production": 1}
-    assert queries.production_version(world.model).version == 1
+    assert history.production_version(world.model).version == 1
 
 
 def test_a_graceful_rollback_leaves_the_version_in_staging(world):

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from lifecycle import operations
+from lifecycle.approvals import still_missing
 from lifecycle.domain.permissions import Actor, Role
 from lifecycle.domain.stages import Stage
 from lifecycle.models import ACTIVE, ModelVersion, Policy, Status, Transition
@@ -127,7 +128,7 @@ def _approve(transition: Transition, people: dict[str, Actor]) -> None:
 
 
 def _has_seat(transition: Transition, actor: Actor) -> bool:
-    return bool(actor.roles & set(operations.still_missing(transition)))
+    return bool(actor.roles & set(still_missing(transition)))
 
 
 def _await(transition: Transition, *, seconds: float = 120) -> None:

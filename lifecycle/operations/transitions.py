@@ -1,81 +1,36 @@
-"""Every write that a person can ask for.
-
-Each operation checks the person's role, then the rules, then writes the change and its audit entry in one transaction.
-What is refused is recorded too, and changes nothing else.
-"""
+"""Asking for transitions, deciding on them, rolling back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from lifecycle import adapters, mirror
+from lifecycle.approvals import required_roles, still_missing
 from lifecycle.audit import record
-from lifecycle.dispatch import wake, wake_mirror
-from lifecycle.domain import policy as policy_values
-from lifecycle.domain.approval import ApprovalRefusedError, Approver, check_approver
-from lifecycle.domain.permissions import Action, Actor, NotAllowedError, require
+from lifecycle.dispatch import wake
+from lifecycle.domain.approval import Approver, check_approver
+from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.plan import steps_of_change
-from lifecycle.domain.stages import Stage, StageChangeRefusedError, check_change
-from lifecycle.domain.webhooks import Delivery, names_of
+from lifecycle.domain.stages import Stage, check_change
+from lifecycle.history import previous_version, production_history, production_version
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
     Approval,
     Kind,
     ModelVersion,
-    Policy,
     RegisteredModel,
     Status,
     Strategy,
     Transition,
     Variant,
     VariantRole,
-    WebhookDelivery,
 )
-from lifecycle.ports import NotFoundError, PortError, VersionRef
-from lifecycle.queries import previous_version, production_history, production_version, required_roles, still_missing
+from lifecycle.operations.common import need_reason, read_afresh, recorded
+from lifecycle.policies import current_policy
 from lifecycle.transitions import RefusedError, change_status, turn_back
-
-KEPT_DELIVERIES = timedelta(hours=1)
-"""How long a webhook's id is remembered: longer than its signature stays valid."""
-
-
-@contextmanager
-def _recorded(action: Action, actor: Actor, now: datetime, **about: Any) -> Iterator[None]:
-    """Turn a broken rule into RefusedError and record the attempt, outside the transaction that was rolled back."""
-    try:
-        with transaction.atomic():
-            require(actor, action)
-            yield
-    except (RefusedError, NotAllowedError, StageChangeRefusedError, ApprovalRefusedError) as error:
-        refusal = _refusal(error)
-        record(action, actor=actor, now=now, refused=True, details={"refusal": str(refusal)}, **about)
-        raise refusal from error
-
-
-def _refusal(error: Exception) -> RefusedError:
-    if isinstance(error, RefusedError):
-        return error
-    if isinstance(error, NotAllowedError):
-        return RefusedError(str(error), rule="role", status=403)
-    if isinstance(error, StageChangeRefusedError):
-        return RefusedError(str(error), rule="stage_order")
-    return RefusedError(str(error), rule="approver", status=403)
-
-
-def _need_reason(reason: str) -> str:
-    cleaned = reason.strip()
-    if not cleaned:
-        raise RefusedError("Say why: a reason is part of the record.", rule="reason", status=422)
-    if len(cleaned) > 2000:
-        raise RefusedError("The reason is longer than 2,000 characters; shorten it.", rule="reason", status=422)
-    return cleaned
-
 
 # ---------------------------------------------------------------- asking
 
@@ -91,11 +46,11 @@ def request_transition(
 
     Raises RefusedError.
     """
-    read_error = _read_afresh(version, now)
+    read_error = read_afresh(version, now)
     version.refresh_from_db()
     about = {"version": version, "from_stage": version.domain_stage, "to_stage": to_stage, "reason": reason}
-    with _recorded(Action.REQUEST_TRANSITION, actor, now, **about):
-        cleaned = _need_reason(reason)
+    with recorded(Action.REQUEST_TRANSITION, actor, now, **about):
+        cleaned = need_reason(reason)
         if read_error is not None:
             raise read_error
         _check_version(version)
@@ -104,21 +59,6 @@ def request_transition(
         created = _create_change(version, to_stage, cleaned, actor, now)
         record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned)
         return created
-
-
-def _read_afresh(version: ModelVersion, now: datetime) -> RefusedError | None:
-    try:
-        mirror.refresh_version(adapters.registry(), VersionRef(version.model.name, version.version), now)
-    except NotFoundError:
-        return RefusedError("MLflow no longer has this version.", rule="version_removed")
-    except PortError as error:
-        return RefusedError(
-            f"MLflow cannot be read just now ({error}), so this version's facts cannot be confirmed. "
-            "Try again when it is back.",
-            rule="registry_unreachable",
-            status=503,
-        )
-    return None
 
 
 def _check_version(version: ModelVersion) -> None:
@@ -189,30 +129,13 @@ def _insert(**values: Any) -> Transition:
         ) from None
 
 
-def current_policy(model: RegisteredModel, now: datetime) -> Policy:
-    """The newest policy of the model, else the newest one for all models; the first use writes the defaults."""
-    found = Policy.objects.filter(model=model).first() or Policy.objects.filter(model=None).first()
-    if found is not None:
-        return found
-    default, _ = Policy.objects.get_or_create(
-        number=1,
-        defaults={
-            "body": policy_values.dump(policy_values.Policy()),
-            "reason": "The values of the model lifecycle strategy.",
-            "created_by": "Stagegate",
-            "created_at": now,
-        },
-    )
-    return default
-
-
 # ---------------------------------------------------------------- deciding
 
 
 def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Say yes. The last yes that the policy asks for starts the execution. Raises RefusedError."""
-    with _recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
-        cleaned = _need_reason(reason)
+    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
+        cleaned = need_reason(reason)
         row = _awaiting(transition)
         _decide(row, actor, now, cleaned, approved=True)
         record("transition_approved", actor=actor, now=now, transition=row, reason=cleaned)
@@ -225,8 +148,8 @@ def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime)
 
 def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Say no, which ends the transition. Raises RefusedError."""
-    with _recorded(Action.REJECT, actor, now, transition=transition, reason=reason):
-        cleaned = _need_reason(reason)
+    with recorded(Action.REJECT, actor, now, transition=transition, reason=reason):
+        cleaned = need_reason(reason)
         row = _awaiting(transition)
         _decide(row, actor, now, cleaned, approved=False)
         change_status(row, Status.AWAITING_APPROVAL, status=Status.REJECTED, finished_at=now, outcome=cleaned)
@@ -237,8 +160,8 @@ def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
 
 def cancel(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Withdraw a transition that has not begun. Raises RefusedError."""
-    with _recorded(Action.CANCEL, actor, now, transition=transition, reason=reason):
-        cleaned = _need_reason(reason)
+    with recorded(Action.CANCEL, actor, now, transition=transition, reason=reason):
+        cleaned = need_reason(reason)
         row = _locked(transition)
         if row.status in EXECUTING:
             raise RefusedError("This transition is being carried out; roll it back instead.", rule="already_started")
@@ -314,8 +237,8 @@ def roll_back(
 
     Raises RefusedError when there is nothing to go back to.
     """
-    with _recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
-        cleaned = _need_reason(reason)
+    with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
+        cleaned = need_reason(reason)
         active = _active(model)
         if active is not None and active.status in EXECUTING:
             return _turn_back(active, cleaned, actor, now)
@@ -326,8 +249,8 @@ def roll_back(
 
 def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
-    with _recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
-        _need_reason(reason)
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+        need_reason(reason)
         serving = production_version(transition.model)
         undoes = serving is not None and serving.pk == transition.version_id
         if transition.status not in EXECUTING and not undoes:
@@ -424,18 +347,3 @@ def _previous(model: RegisteredModel, current: ModelVersion, to_version: int | N
             rule="no_previous_version",
         )
     return found
-
-
-# ---------------------------------------------------------------- what MLflow tells us
-
-
-def take_webhook(*, delivery: Delivery, now: datetime) -> None:
-    """Have whatever a genuine delivery is about read afresh. Raises RefusedError for a replayed one."""
-    with transaction.atomic():
-        WebhookDelivery.objects.filter(received_at__lt=now - KEPT_DELIVERIES).delete()
-        _, first = WebhookDelivery.objects.get_or_create(delivery_id=delivery.id, defaults={"received_at": now})
-        if not first:
-            raise RefusedError("This delivery has been taken already.", rule="replayed", status=403)
-        subject = names_of(delivery)
-        if subject is not None:
-            wake_mirror(subject.model, subject.version)

@@ -1,0 +1,33 @@
+"""Who serves Production, and who did before."""
+
+from __future__ import annotations
+
+from lifecycle.domain.plan import rollback_target
+from lifecycle.domain.stages import Stage
+from lifecycle.models import Kind, ModelVersion, RegisteredModel, Status, Transition, Variant, VariantRole
+
+
+def production_version(model: RegisteredModel) -> ModelVersion | None:
+    """The version that serves Production through the gateway now."""
+    rows = Variant.objects.filter(model=model, role=VariantRole.PRODUCTION).select_related("version__model")
+    variant = rows.first()
+    return variant.version if variant else None
+
+
+def production_history(model: RegisteredModel) -> list[int]:
+    """The versions that entered Production and were not rolled back since, newest first."""
+    ended = Transition.objects.filter(model=model, status=Status.FINISHED).order_by("-finished_at", "-id")
+    taken_out: set[int] = set()
+    history: list[int] = []
+    for kind, to_stage, version in ended.values_list("kind", "to_stage", "version__version"):
+        if kind == Kind.ROLLBACK:
+            taken_out.add(version)
+        elif to_stage == Stage.PRODUCTION and version not in taken_out:
+            history.append(version)
+    return history
+
+
+def previous_version(model: RegisteredModel, serving: ModelVersion) -> ModelVersion | None:
+    """The version that a rollback brings back, or None when ``serving`` is the first in Production."""
+    target = rollback_target(serving.version, production_history(model))
+    return model.versions.filter(version=target, removed_at=None).first() if target is not None else None

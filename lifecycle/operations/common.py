@@ -1,0 +1,66 @@
+"""What every operation shares: the refusal, the reason, and the fresh read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from lifecycle import adapters, mirror
+from lifecycle.audit import record
+from lifecycle.domain.approval import ApprovalRefusedError
+from lifecycle.domain.permissions import Action, Actor, NotAllowedError, require
+from lifecycle.domain.stages import StageChangeRefusedError
+from lifecycle.models import ModelVersion
+from lifecycle.ports import NotFoundError, PortError, VersionRef
+from lifecycle.transitions import RefusedError
+
+
+@contextmanager
+def recorded(action: Action, actor: Actor, now: datetime, **about: Any) -> Iterator[None]:
+    """Turn a broken rule into RefusedError and record the attempt, outside the transaction that was rolled back."""
+    try:
+        with transaction.atomic():
+            require(actor, action)
+            yield
+    except (RefusedError, NotAllowedError, StageChangeRefusedError, ApprovalRefusedError) as error:
+        refusal = _refusal(error)
+        record(action, actor=actor, now=now, refused=True, details={"refusal": str(refusal)}, **about)
+        raise refusal from error
+
+
+def _refusal(error: Exception) -> RefusedError:
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, NotAllowedError):
+        return RefusedError(str(error), rule="role", status=403)
+    if isinstance(error, StageChangeRefusedError):
+        return RefusedError(str(error), rule="stage_order")
+    return RefusedError(str(error), rule="approver", status=403)
+
+
+def need_reason(reason: str) -> str:
+    cleaned = reason.strip()
+    if not cleaned:
+        raise RefusedError("Say why: a reason is part of the record.", rule="reason", status=422)
+    if len(cleaned) > 2000:
+        raise RefusedError("The reason is longer than 2,000 characters; shorten it.", rule="reason", status=422)
+    return cleaned
+
+
+def read_afresh(version: ModelVersion, now: datetime) -> RefusedError | None:
+    try:
+        mirror.refresh_version(adapters.registry(), VersionRef(version.model.name, version.version), now)
+    except NotFoundError:
+        return RefusedError("MLflow no longer has this version.", rule="version_removed")
+    except PortError as error:
+        return RefusedError(
+            f"MLflow cannot be read just now ({error}), so this version's facts cannot be confirmed. "
+            "Try again when it is back.",
+            rule="registry_unreachable",
+            status=503,
+        )
+    return None
