@@ -99,6 +99,14 @@ class VersionDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """A file of a model: its path below the model's directory, with ``/``, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """One page of a listing. ``next_token`` is None on the last page."""
 
@@ -136,8 +144,30 @@ class Registry(Protocol):
     def download(self, ref: VersionRef, destination: Path) -> None:
         """Copy the version's model files below ``destination``, which exists and is empty."""
 
+    def files(self, source: str, run_id: str) -> tuple[ArtifactFile, ...]:
+        """Names and sizes of all model files at a version's ``source``, by path; empty when there are none (any more).
+
+        Works for a version that the registry has forgotten.
+        """
+
+    def delete_version(self, ref: VersionRef) -> None:
+        """Remove the version from the registry; its files stay. Removing one that is not there does nothing."""
+
+    def delete_files(self, source: str, run_id: str) -> None:
+        """Delete the model files at a version's ``source``, and nothing else. What is not there is no error.
+
+        Raises PermanentError when the store refuses, or when the source is not a place that holds one model's files.
+        """
+
 
 # ---------------------------------------------------------------- model servers
+
+
+class Purpose(StrEnum):
+    """What a server is for: those of CHECKS get no request of a user, so a check disturbs nobody."""
+
+    USERS = "users"
+    CHECKS = "checks"
 
 
 class ServerState(StrEnum):
@@ -165,17 +195,24 @@ class Server:
 class Serving(Protocol):
     """Keeps the servers of model versions running. A server loads its model at start and fails fast."""
 
-    def ensure(self, ref: VersionRef, *, slug: str) -> None:
+    def ensure(self, ref: VersionRef, *, slug: str, digest: str = "", purpose: Purpose = Purpose.USERS) -> None:
         """Make sure that a server for this version exists; returns before it is ready.
 
         Idempotent. Fetches the model files first if they are not on this machine. A server that FAILED is
-        started again.
+        started again. ``digest`` is the SHA-256 of the manifest of the files that were scanned: other files are
+        never served; "" serves what the registry gives. Raises PermanentError when the files are not those.
         """
 
-    def status(self, ref: VersionRef, *, slug: str) -> Server: ...
+    def status(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> Server: ...
 
-    def remove(self, ref: VersionRef, *, slug: str) -> None:
+    def remove(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> None:
         """Stop the version's server; it finishes the requests in flight. Idempotent."""
+
+    def files(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
+        """The directory with this machine's copy of the version's files, fetched first if it is not here."""
+
+    def forget(self, ref: VersionRef, *, slug: str) -> None:
+        """Remove this machine's copy of the version's files. Idempotent. The caller has removed its servers."""
 
 
 # ---------------------------------------------------------------- gateway

@@ -11,6 +11,7 @@ class Role(StrEnum):
     ML_ENGINEER = "ml_engineer"
     AUDITOR = "auditor"
     ADMINISTRATOR = "administrator"
+    SERVICE = "service"
 
     @property
     def label(self) -> str:
@@ -22,6 +23,7 @@ _ROLE_LABELS = {
     Role.ML_ENGINEER: "ML engineer",
     Role.AUDITOR: "auditor",
     Role.ADMINISTRATOR: "administrator",
+    Role.SERVICE: "service account",
 }
 
 
@@ -33,6 +35,13 @@ class Action(StrEnum):
     CANCEL = "cancel"
     ROLL_BACK = "roll_back"
     READ_RECORD = "read_record"
+    RECORD_EVIDENCE = "record_evidence"
+    START_CHECK = "start_check"
+    GRANT_WAIVER = "grant_waiver"
+    ACCEPT_SEMANTIC_VERSION = "accept_semantic_version"
+    CHANGE_POLICY = "change_policy"
+    PLACE_HOLD = "place_hold"
+    RUN_CLEAN_UP = "run_clean_up"
 
     @property
     def label(self) -> str:
@@ -43,6 +52,13 @@ _ACTION_LABELS = {
     Action.REQUEST_TRANSITION: "ask for a transition",
     Action.ROLL_BACK: "roll back",
     Action.READ_RECORD: "read the record",
+    Action.RECORD_EVIDENCE: "record evidence",
+    Action.START_CHECK: "start a check",
+    Action.GRANT_WAIVER: "waive a criterion",
+    Action.ACCEPT_SEMANTIC_VERSION: "give a version its semantic version",
+    Action.CHANGE_POLICY: "change a policy",
+    Action.PLACE_HOLD: "place or release a hold",
+    Action.RUN_CLEAN_UP: "start the clean-up",
 }
 
 _EVERYBODY = frozenset(Role)
@@ -56,6 +72,14 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.CANCEL: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.ADMINISTRATOR}),
     Action.ROLL_BACK: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.ADMINISTRATOR}),
     Action.READ_RECORD: _EVERYBODY,
+    Action.RECORD_EVIDENCE: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.SERVICE}),
+    Action.START_CHECK: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.SERVICE}),
+    # Which of these roles may waive is the policy's to say.
+    Action.GRANT_WAIVER: frozenset({Role.PRODUCT_OWNER, Role.ML_ENGINEER, Role.ADMINISTRATOR}),
+    Action.ACCEPT_SEMANTIC_VERSION: frozenset({Role.ML_ENGINEER}),
+    Action.CHANGE_POLICY: frozenset({Role.ADMINISTRATOR}),
+    Action.PLACE_HOLD: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.AUDITOR, Role.ADMINISTRATOR}),
+    Action.RUN_CLEAN_UP: frozenset({Role.ADMINISTRATOR}),
 }
 
 
@@ -65,6 +89,7 @@ class Actor:
 
     ``user_id`` is None for Stagegate itself and for changes made elsewhere; ``signed_in_by`` says how the person
     proved who they are (``password``, ``token``, ``system``); ``address`` is the network address they came from.
+    ``scopes`` are the actions that a token is limited to, None for a person who signed in.
     """
 
     name: str
@@ -72,6 +97,7 @@ class Actor:
     roles: frozenset[Role] = field(default_factory=frozenset)
     signed_in_by: str = "system"
     address: str = ""
+    scopes: frozenset[Action] | None = None
 
 
 STAGEGATE = Actor(name="Stagegate")
@@ -83,10 +109,16 @@ class NotAllowedError(Exception):
 
 
 def may(actor: Actor, action: Action) -> bool:
-    return bool(actor.roles & ALLOWED[action])
+    return in_scope(actor, action) and bool(actor.roles & ALLOWED[action])
+
+
+def in_scope(actor: Actor, action: Action) -> bool:
+    return actor.scopes is None or action in actor.scopes
 
 
 def require(actor: Actor, action: Action) -> None:
+    if not in_scope(actor, action):
+        raise NotAllowedError(f"This token may not {action.label}: that is not among its scopes.")
     if not may(actor, action):
         raise NotAllowedError(f"To {action.label}, you need the role {_listed(ALLOWED[action])}.")
 

@@ -1,8 +1,10 @@
 """The tables, one module a concept."""
 
 from lifecycle.models.audit import AuditEntry
+from lifecycle.models.evidence import UNFINISHED_CHECKS, CheckRun, CheckStatus, Evidence, Waiver
 from lifecycle.models.policy import Policy
 from lifecycle.models.registry import MirrorState, ModelVersion, RegisteredModel, WebhookDelivery
+from lifecycle.models.retention import Deletion, DeletionStatus, Hold, RetentionRun, StagingFlag
 from lifecycle.models.transition import (
     ACTIVE,
     EXECUTING,
@@ -21,20 +23,30 @@ from lifecycle.models.transition import (
 __all__ = [
     "ACTIVE",
     "EXECUTING",
+    "UNFINISHED_CHECKS",
     "Approval",
     "AuditEntry",
+    "CheckRun",
+    "CheckStatus",
     "CounterReading",
+    "Deletion",
+    "DeletionStatus",
     "Effect",
+    "Evidence",
+    "Hold",
     "Kind",
     "MirrorState",
     "ModelVersion",
     "Observation",
     "Policy",
     "RegisteredModel",
+    "RetentionRun",
+    "StagingFlag",
     "Status",
     "Strategy",
     "Transition",
     "Variant",
     "VariantRole",
+    "Waiver",
     "WebhookDelivery",
 ]

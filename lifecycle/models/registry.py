@@ -37,7 +37,12 @@ class RegisteredModel(models.Model):
 
 
 class ModelVersion(models.Model):
-    """A model version. ``stage`` is MLflow's word; ``details_at`` is when its run and signature were read."""
+    """A model version. ``stage`` is MLflow's word; ``details_at`` is when its run and signature were read.
+
+    ``artifact_digest`` is the SHA-256 of the manifest of its files, "" before they were first read, as of
+    ``artifact_read_at``; ``artifact_listing`` is the digest of their names and sizes at that time, which is cheap to
+    compare.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
     version = models.PositiveIntegerField()
@@ -64,6 +69,9 @@ class ModelVersion(models.Model):
     details_at = models.DateTimeField(null=True)
     details_tried_at = models.DateTimeField(null=True)
     details_error = models.TextField(blank=True, default="")
+    artifact_digest = models.CharField(max_length=64, blank=True, default="")
+    artifact_listing = models.CharField(max_length=64, blank=True, default="")
+    artifact_read_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("model", "-version")

@@ -45,7 +45,8 @@ class Transition(models.Model):
 
     ``stable`` is the version that served when execution began; ``previous`` is the version that a rollback brings
     back. ``steps`` is the rollout's plan, ``[{"weight": percent, "minimum": seconds}, ...]``; ``step`` counts from 0
-    and ``step_since`` is when the gateway was seen to apply it. ``lease_until`` and ``fence`` belong to the executor
+    and ``step_since`` is when the gateway was seen to apply it. ``gate`` is the gate as it was when the change
+    was asked for, one object a criterion. ``lease_until`` and ``fence`` belong to the executor
     that holds the transition now.
     """
 
@@ -59,6 +60,7 @@ class Transition(models.Model):
     status = models.CharField(max_length=20, choices=Status, db_index=True)
     reason = models.TextField()
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT)
+    gate = models.JSONField(default=list)
 
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="requested_transitions"

@@ -1,0 +1,1 @@
+"""Evidence that Stagegate collects itself, as tasks that say how far they are."""

@@ -1,0 +1,98 @@
+"""Writing evidence down, and telling whether it still counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from lifecycle.audit import record
+from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.gates import Source
+from lifecycle.domain.permissions import Actor
+from lifecycle.domain.policy import Policy
+from lifecycle.models import Evidence, ModelVersion, Waiver
+
+SEMANTIC_VERSION_TAG = "semantic_version"
+
+
+def append(
+    *,
+    version: ModelVersion,
+    criterion: Criterion,
+    passed: bool,
+    origin: Source,
+    policy: Policy,
+    actor: Actor,
+    now: datetime,
+    value: float | None = None,
+    unit: str = "",
+    url: str = "",
+    detail: str = "",
+    measurements: Mapping[str, Any] | None = None,
+) -> Evidence:
+    """Write one piece of evidence and its audit entry, inside the caller's transaction.
+
+    It is bound to the artifact and to the tags that the policy watches, as they are now.
+    """
+    row = Evidence.objects.create(
+        version=version,
+        criterion=criterion,
+        passed=passed,
+        origin=origin,
+        value=value,
+        unit=unit,
+        url=url,
+        detail=detail,
+        measurements=dict(measurements or {}),
+        run_id=version.run_id,
+        source=version.source,
+        artifact_digest=version.artifact_digest,
+        tags=watched_tags(version, policy),
+        recorded_by=actor.name,
+        recorded_by_id=actor.user_id,
+        recorded_at=now,
+    )
+    details = {"criterion": str(criterion), "passed": passed, "evidence": row.pk, "url": url, "value": value}
+    record("evidence_recorded", actor=actor, now=now, version=version, reason=detail, details=details)
+    return row
+
+
+def watched_tags(version: ModelVersion, policy: Policy) -> dict[str, str]:
+    """The tags that evidence depends on: those the policy requires, and the semantic version."""
+    watched = (*policy.evidence.required_tags, SEMANTIC_VERSION_TAG)
+    return {name: str(version.tags[name]) for name in watched if name in version.tags}
+
+
+def why_stale(row: Evidence, version: ModelVersion, policy: Policy, now: datetime) -> str:
+    """Why the evidence no longer counts, "" while it does."""
+    changed = why_other_artifact(row, version)
+    if changed:
+        return changed
+    for name, value in row.tags.items():
+        now_is = version.tags.get(name)
+        if now_is is None:
+            return f"The tag {name} has been removed since."
+        if str(now_is) != value:
+            return f"The tag {name} has changed since, from {value} to {now_is}."
+    if now - row.recorded_at > policy.evidence.longest:
+        return f"It is older than {policy.evidence.longest.days} days."
+    return ""
+
+
+def why_other_artifact(row: Evidence | Waiver, version: ModelVersion) -> str:
+    """Why a record is not about the version's files as they are now, "" when it is."""
+    if row.run_id != version.run_id:
+        return "The version belongs to another run since."
+    if row.source != version.source:
+        return "The version's files are in another place since."
+    if row.artifact_digest != version.artifact_digest:
+        return "The version's files have changed since."
+    return ""
+
+
+def bind_first_digest(version: ModelVersion, digest: str) -> None:
+    """Give evidence and waivers from before the files were first read the first digest that was found."""
+    unbound = {"version": version, "artifact_digest": "", "run_id": version.run_id, "source": version.source}
+    Evidence.objects.filter(**unbound).update(artifact_digest=digest)
+    Waiver.objects.filter(**unbound).update(artifact_digest=digest)
