@@ -616,6 +616,15 @@ def _follow_stage(registry: Registry, pk: int, item: RegistryVersion, now: datet
             )
 
 
+def claim_tags(row: ModelVersion, tags: Mapping[str, str]) -> bool:
+    """Show the tags that are about to be written to the registry; False when the row is no longer as it was read.
+
+    Forgetting the digest makes the next read put the registry's own tags back, should the write never happen.
+    """
+    same = ModelVersion.objects.filter(pk=row.pk, digest=row.digest, removed_at=None)
+    return same.update(tags=dict(tags), digest="") == 1
+
+
 # ---------------------------------------------------------------- what the engine is about to do
 
 
