@@ -16,11 +16,12 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from lifecycle import variants, world
+from lifecycle import adapters, artifacts, mirror, variants, world
 from lifecycle.audit import record
 from lifecycle.dispatch import DEFAULT_QUEUE, ROLLBACK_QUEUE, send
 from lifecycle.domain import effects
 from lifecycle.domain.decide import (
+    RETRY,
     Checked,
     Do,
     Fail,
@@ -34,12 +35,14 @@ from lifecycle.domain.decide import (
     is_candidate,
 )
 from lifecycle.domain.effects import Observed
+from lifecycle.domain.gates import in_words
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.plan import Plan, Progress, split
 from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
+from lifecycle.gating import gate_of
 from lifecycle.models import EXECUTING, Effect, Kind, RegisteredModel, Status, Transition
-from lifecycle.ports import FencedError, PermanentError, PortError
+from lifecycle.ports import FencedError, PermanentError, PortError, VersionRef
 from lifecycle.transitions import turn_back
 
 logger = logging.getLogger(__name__)
@@ -174,6 +177,8 @@ def _advance(claim: Claim, now: datetime) -> datetime | None:
     if isinstance(decision, Look):
         observed = world.observe(model, claim.plan, claim.progress, with_registry=True)
         decision = decide(claim.plan, claim.progress, observed, now)
+    if isinstance(decision, Checked):
+        decision = _look_at_gate(claim, now)
     _close_effect(claim, observed, now)
     variants.remember_urls(model, observed.servers)
     if isinstance(decision, Do):
@@ -186,6 +191,24 @@ def _advance(claim: Claim, now: datetime) -> datetime | None:
         _end(claim, decision, now)
         return None
     return _move_on(claim, decision, now)
+
+
+def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
+    """Whether the gate is still open when execution is about to begin, approvals included.
+
+    The version is read afresh for it: a tag or a file may have changed after the last approval.
+    """
+    version = claim.row.version
+    try:
+        mirror.refresh_version(adapters.registry(), VersionRef(claim.row.model.name, version.version), now)
+        version.refresh_from_db()
+        artifacts.check_listing(version, now)
+    except PortError as error:
+        return Wait(now + RETRY, f"The version cannot be read, and nothing moves before it can: {error}")
+    gate = gate_of(version, Stage(claim.row.to_stage), now, transition=claim.row)
+    if gate.open:
+        return Checked()
+    return Fail(f"The gate to {gate.to_stage} has closed since this was approved. {in_words(gate.closed_by)}")
 
 
 def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
@@ -211,7 +234,7 @@ def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
         return claim.release(now + max(GLANCE, (now - intent.attempted_at) / 4))
     error = ""
     try:
-        world.carry_out(claim.row.model, effect, fence=claim.fence)
+        world.carry_out(claim.row.model, effect, fence=claim.fence, scanned=_scanned(claim, effect))
     except FencedError:
         raise
     except PermanentError as failure:
@@ -225,6 +248,13 @@ def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
         Effect.objects.filter(pk=intent.pk).update(last_error=error)
         wait = _patience(intent.attempts) if error else GLANCE
         return claim.release(timezone.now() + wait, waiting_for=error or intent.summary, waiting_until=None)
+
+
+def _scanned(claim: Claim, effect: effects.Effect) -> str:
+    """What the version on trial may be served from: the files of its evidence. Whoever served before may come back
+    from the files that it served from, whatever has happened to them in the registry meanwhile."""
+    on_trial = isinstance(effect, effects.StartServer) and is_candidate(claim.plan, effect.version)
+    return claim.row.version.artifact_digest if on_trial else ""
 
 
 def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect:

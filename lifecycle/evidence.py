@@ -11,6 +11,7 @@ from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.gates import Source
 from lifecycle.domain.permissions import Actor
 from lifecycle.domain.policy import Policy
+from lifecycle.domain.stages import Stage
 from lifecycle.models import Evidence, ModelVersion, Waiver
 
 SEMANTIC_VERSION_TAG = "semantic_version"
@@ -75,7 +76,8 @@ def why_stale(row: Evidence, version: ModelVersion, policy: Policy, now: datetim
             return f"The tag {name} has been removed since."
         if str(now_is) != value:
             return f"The tag {name} has changed since, from {value} to {now_is}."
-    if now - row.recorded_at > policy.evidence.longest:
+    # An archived version is read-only: nobody could record anything newer for its way back.
+    if version.domain_stage != Stage.ARCHIVED and now - row.recorded_at > policy.evidence.longest:
         return f"It is older than {policy.evidence.longest.days} days."
     return ""
 

@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q, QuerySet, Sum
 
 from lifecycle.approvals import required_roles, still_missing
+from lifecycle.domain.gates import Gate
 from lifecycle.domain.permissions import Action, Actor, Role, may
 from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
+from lifecycle.gating import gate_of, load_gate
 from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     ACTIVE,
@@ -216,16 +218,19 @@ def _offer_to_turn_back(running: Transition) -> RollbackOffer:
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
+    """``gates`` has one gate for every stage that the version could go to next, whether or not it is open."""
+
     version: ModelVersion
     variant: Variant | None
     next_stages: tuple[Stage, ...]
     active: Transition | None
     transitions: tuple[Transition, ...]
     aliases: tuple[str, ...]
+    gates: tuple[Gate, ...]
     may_request: bool
 
 
-def version_page(version: ModelVersion, actor: Actor) -> VersionPage:
+def version_page(version: ModelVersion, actor: Actor, now: datetime) -> VersionPage:
     model = version.model
     transitions = Transition.objects.filter(model=model).select_related("version")
     active = transitions.filter(status__in=ACTIVE).first()
@@ -237,7 +242,19 @@ def version_page(version: ModelVersion, actor: Actor) -> VersionPage:
         active=active,
         transitions=tuple(transitions.filter(version=version)[:20]),
         aliases=tuple(sorted(alias for alias, number in model.aliases.items() if number == version.version)),
+        gates=_gates(version, active, now),
         may_request=may(actor, Action.REQUEST_TRANSITION),
+    )
+
+
+def _gates(version: ModelVersion, active: Transition | None, now: datetime) -> tuple[Gate, ...]:
+    """The gates ahead; a change that is waiting is judged by its own policy and approvals."""
+    if version.removed_at is not None:
+        return ()
+    asked = active if active and active.version_id == version.pk and active.kind != Kind.ROLLBACK else None
+    return tuple(
+        gate_of(version, stage, now, transition=asked if asked and asked.to_stage == stage else None)
+        for stage in possible_changes(version.domain_stage)
     )
 
 
@@ -277,6 +294,9 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class TransitionPage:
+    """``gate`` is the gate as it is now, None once execution has begun; ``gate_as_asked`` is how it was when the change
+    was asked for, None for a rollback, which no gate holds up."""
+
     transition: Transition
     shares: tuple[Share, ...]
     steps: tuple[StepView, ...]
@@ -286,9 +306,11 @@ class TransitionPage:
     may_cancel: bool
     rollback: RollbackOffer | None
     counted: tuple[Counted, ...]
+    gate: Gate | None
+    gate_as_asked: Gate | None
 
 
-def transition_page(transition: Transition, actor: Actor) -> TransitionPage:
+def transition_page(transition: Transition, actor: Actor, now: datetime) -> TransitionPage:
     variants = Variant.objects.filter(model=transition.model_id).select_related("version")
     missing = still_missing(transition)
     why_not = why_not_decide(transition, actor, missing)
@@ -303,7 +325,21 @@ def transition_page(transition: Transition, actor: Actor) -> TransitionPage:
         may_cancel=awaiting and may(actor, Action.CANCEL),
         rollback=_rollback_here(transition, actor),
         counted=_counted(transition),
+        gate=_gate_now(transition, now),
+        gate_as_asked=_gate_as_asked(transition),
     )
+
+
+def _gate_now(transition: Transition, now: datetime) -> Gate | None:
+    waits = transition.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and transition.checked_at is None
+    if not waits or transition.kind == Kind.ROLLBACK:
+        return None
+    return gate_of(transition.version, Stage(transition.to_stage), now, transition=transition)
+
+
+def _gate_as_asked(transition: Transition) -> Gate | None:
+    is_gated = transition.kind != Kind.ROLLBACK
+    return load_gate(Stage(transition.to_stage), transition.gate) if is_gated else None
 
 
 def _canary_of(transition: Transition) -> int | None:

@@ -7,13 +7,17 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from lifecycle import artifacts
 from lifecycle.approvals import required_roles, still_missing
 from lifecycle.audit import record
 from lifecycle.dispatch import wake
 from lifecycle.domain.approval import Approver, check_approver
+from lifecycle.domain.gates import Finding, Gate, in_words
 from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.plan import steps_of_change
 from lifecycle.domain.stages import Stage, check_change
+from lifecycle.domain.words import listed
+from lifecycle.gating import dump_gate, gate_of
 from lifecycle.history import previous_version, production_history, production_version
 from lifecycle.models import (
     ACTIVE,
@@ -21,6 +25,7 @@ from lifecycle.models import (
     Approval,
     Kind,
     ModelVersion,
+    Policy,
     RegisteredModel,
     Status,
     Strategy,
@@ -29,7 +34,9 @@ from lifecycle.models import (
     VariantRole,
 )
 from lifecycle.operations.common import need_reason, read_afresh, recorded
-from lifecycle.policies import current_policy
+from lifecycle.operations.retention import check_not_being_deleted
+from lifecycle.policies import approval_gap, current_policy
+from lifecycle.ports import PortError
 from lifecycle.transitions import RefusedError, change_status, turn_back
 
 # ---------------------------------------------------------------- asking
@@ -41,13 +48,13 @@ def request_transition(
     """Ask to move a version to a stage.
 
     1. The version is read afresh from MLflow, so that nobody decides on stale facts.
-    2. The stage change must exist, and no other transition of the model may be active.
+    2. The stage change must exist, its gate must be open but for the approvals, and no other transition of the model
+       may be active. The gate is kept with the transition, as it was.
     3. The transition waits for the approvals that its policy asks for.
 
     Raises RefusedError.
     """
-    read_error = read_afresh(version, now)
-    version.refresh_from_db()
+    read_error = _read_all_afresh(version, now)
     about = {"version": version, "from_stage": version.domain_stage, "to_stage": to_stage, "reason": reason}
     with recorded(Action.REQUEST_TRANSITION, actor, now, **about):
         cleaned = need_reason(reason)
@@ -56,9 +63,49 @@ def request_transition(
         _check_version(version)
         check_change(version.domain_stage, to_stage)
         _check_archival(version, to_stage)
-        created = _create_change(version, to_stage, cleaned, actor, now)
+        policy = current_policy(version.model, now)
+        gate = gate_of(version, to_stage, now, policy=policy.values, asked_by=actor.user_id)
+        if gate.to_request:
+            raise _closed(f"The gate to {to_stage} is closed.", gate.to_request)
+        _check_approvers(policy, to_stage, actor)
+        created = _create_change(version, gate, policy, cleaned, actor, now)
         record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned)
         return created
+
+
+def _read_all_afresh(version: ModelVersion, now: datetime) -> RefusedError | None:
+    """The version and, by their names and sizes, its files; returns why they cannot be confirmed."""
+    read_error = read_afresh(version, now)
+    version.refresh_from_db()
+    if read_error is not None:
+        return read_error
+    try:
+        artifacts.check_listing(version, now)
+    except PortError as error:
+        return RefusedError(
+            f"The version's files cannot be listed just now ({error}), so nobody can say that they are still those of "
+            "its evidence. Try again when their store is back.",
+            rule="artifacts_unreachable",
+            status=503,
+        )
+    return None
+
+
+def _closed(opening: str, findings: tuple[Finding, ...]) -> RefusedError:
+    return RefusedError(f"{opening} {in_words(findings)}", rule="gate_closed", findings=findings)
+
+
+def _check_approvers(policy: Policy, to_stage: Stage, actor: Actor) -> None:
+    """Nobody waits for a yes that nobody is there to give."""
+    missing = approval_gap(policy.values, to_stage, actor.user_id)
+    if not missing:
+        return
+    wanted = listed([role.label for role in missing])
+    raise RefusedError(
+        f"Nobody else could say yes as {wanted}, so this could never be approved: whoever asks cannot decide, and "
+        "one person fills one role. Ask an administrator to give somebody the role, or to change the policy.",
+        rule="no_eligible_approver",
+    )
 
 
 def _check_version(version: ModelVersion) -> None:
@@ -72,9 +119,11 @@ def _check_version(version: ModelVersion) -> None:
         raise RefusedError(
             f"MLflow says that this version is {version.status}; wait until it is READY.", rule="version_not_ready"
         )
+    check_not_being_deleted(version)
 
 
 def _check_archival(version: ModelVersion, to_stage: Stage) -> None:
+    """Holds whatever a policy asks or waives: users' requests, and the way back, never lose their version."""
     if to_stage != Stage.ARCHIVED:
         return
     variant = Variant.objects.filter(version=version).first()
@@ -89,8 +138,10 @@ def _check_archival(version: ModelVersion, to_stage: Stage) -> None:
         )
 
 
-def _create_change(version: ModelVersion, to_stage: Stage, reason: str, actor: Actor, now: datetime) -> Transition:
-    policy = current_policy(version.model, now)
+def _create_change(
+    version: ModelVersion, gate: Gate, policy: Policy, reason: str, actor: Actor, now: datetime
+) -> Transition:
+    to_stage = gate.to_stage
     stable = production_version(version.model)
     steps = steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
     strategies = {True: Strategy.NONE, False: Strategy.CANARY if len(steps) > 1 else Strategy.DIRECT}
@@ -104,6 +155,7 @@ def _create_change(version: ModelVersion, to_stage: Stage, reason: str, actor: A
         status=Status.AWAITING_APPROVAL if policy.values.approvals(to_stage) else Status.APPROVED,
         reason=reason,
         policy=policy,
+        gate=dump_gate(gate),
         stable=stable,
         steps=[{"weight": step.weight, "minimum": step.minimum.total_seconds()} for step in steps],
         requested_by_id=actor.user_id,
@@ -133,17 +185,31 @@ def _insert(**values: Any) -> Transition:
 
 
 def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
-    """Say yes. The last yes that the policy asks for starts the execution. Raises RefusedError."""
+    """Say yes. The last yes that the policy asks for starts the execution.
+
+    The gate must still be open. While MLflow cannot be read, that is judged by what was last read: the engine reads
+    afresh before anything moves. Raises RefusedError.
+    """
+    read_error = read_afresh(transition.version, now)
     with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
         cleaned = need_reason(reason)
         row = _awaiting(transition)
         _decide(row, actor, now, cleaned, approved=True)
+        _check_gate(row, read_error, now)
         record("transition_approved", actor=actor, now=now, transition=row, reason=cleaned)
         if not still_missing(row):
             change_status(row, Status.AWAITING_APPROVAL, status=Status.APPROVED, due_at=now)
             wake(row.pk)
         row.refresh_from_db()
         return row
+
+
+def _check_gate(row: Transition, read_error: RefusedError | None, now: datetime) -> None:
+    if read_error is not None and read_error.rule == "version_removed":
+        raise read_error
+    closed_by = gate_of(row.version, Stage(row.to_stage), now, transition=row).to_request
+    if closed_by:
+        raise _closed(f"The gate to {row.to_stage} has closed since this was asked for.", closed_by)
 
 
 def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
@@ -339,6 +405,7 @@ def _previous(model: RegisteredModel, current: ModelVersion, to_version: int | N
                 f"{chosen.label} has never served Production, so it cannot be the target of a rollback.",
                 rule="never_served",
             )
+        check_not_being_deleted(chosen)
         return chosen
     found = previous_version(model, current)
     if found is None:

@@ -24,6 +24,8 @@ MODEL = "iris-random-forest"
 ROW = {"dataframe_records": [{"sepal_length": 5.1, "petal_length": 1.4, "petal_width": 0.2}]}
 HOUR_SECONDS = "2.5"
 """What an hour of the rollout's schedule lasts in these tests."""
+OPENING_POLICY, DEMO_POLICY = 2, 3
+"""The demo's policies: the first asks nothing of a version, the second has all criteria. 1 is the strategy's own."""
 
 
 @dataclass
@@ -44,6 +46,24 @@ class Installation:
 
     def load(self, rate: float = 20) -> Load:
         return Load(self.route, ROW, rate)
+
+    # ---------------------------------------------------------------- policies
+
+    def put_policy(self, number: int, reason: str, **changes: Any) -> None:
+        """Put policy ``number`` into force for MODEL, with sections changed."""
+        values = self.team["ada"].get(f"policies/{number}/")["values"]
+        for name, value in changes.items():
+            values[name] = {**values[name], **value} if isinstance(value, dict) else value
+        self.team["ada"].post("policies/", model=MODEL, values=values, reason=reason)
+
+    @contextmanager
+    def gated(self, **changes: Any) -> Iterator[None]:
+        """The demo's criteria apply to MODEL, with sections changed; at the end nothing is asked of it again."""
+        self.put_policy(DEMO_POLICY, "This test is about the gate.", **changes)
+        try:
+            yield
+        finally:
+            self.put_policy(OPENING_POLICY, "The next test is not.")
 
     def serving_weights(self) -> dict[int, int]:
         variants = self.team["aron"].get(f"models/{MODEL}/")["variants"]
@@ -118,5 +138,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     with Stack(home=home, ports=Ports.free(), services=services, settings=settings) as stack:
         environment = stack.environment()
         team = Team(environment["STAGEGATE_PUBLIC_URL"], home)
-        yield Installation(home, environment, team)
+        made = Installation(home, environment, team)
+        made.put_policy(OPENING_POLICY, "Most tests are about what comes after the gate.")
+        yield made
         team.close()

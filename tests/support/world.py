@@ -16,6 +16,8 @@ from lifecycle.models import ACTIVE, ModelVersion, Policy, RegisteredModel, Tran
 from portal.accounts.models import RoleAssignment, User
 
 POLICY = {
+    "criteria": {"to_staging": [], "to_production": [], "to_archived": []},
+    "checks": {"in_development": [], "in_staging": []},
     "canary_steps": [
         {"weight": 5, "minimum": 10},
         {"weight": 25, "minimum": 20},
@@ -25,6 +27,7 @@ POLICY = {
     "warm_window": 600,
     "shortened": True,
 }
+"""It asks nothing of a version: most tests are about what happens once a gate is open."""
 NAME = "iris"
 
 

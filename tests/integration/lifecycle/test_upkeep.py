@@ -1,7 +1,7 @@
 """What is done regularly: due transitions are found, traffic is counted, idle servers are stopped."""
 
 import pytest
-from django.db.models import Sum
+from django.db.models import Max, Min, Sum
 
 from lifecycle import dispatch, engine, upkeep
 from lifecycle.domain.stages import Stage
@@ -106,9 +106,46 @@ def test_old_observations_are_let_go(world):
     look(world)
     world.traffic.send("iris", 5)
     look(world)
-    world.pass_time(hours=49)
+    world.pass_time(hours=47)
+    upkeep.tidy_observations(now=world.now)
+    assert observed() == {1: (5, 0)}
+    world.pass_time(hours=2)
+    upkeep.tidy_observations(now=world.now)
+    assert not Observation.objects.exists()
+
+
+def test_while_a_version_is_in_staging_all_counts_of_its_stay_are_kept_one_an_hour(world):
+    world.in_production(1)
+    world.traffic.send("iris", 10)
     look(world)
-    assert Observation.objects.filter(requests__gt=0).count() == 0
+    world.drive(world.approved(2, Stage.STAGING))
+    looks_a_stay = 3 * 60
+    for _ in range(looks_a_stay):
+        world.traffic.send("iris", 10, failing=[2])
+        world.pass_time(minutes=1)
+        upkeep.observe_traffic(now=world.now)
+    seen = observed()
+    span = Observation.objects.filter(version=world.version(2), requests__gt=0).aggregate(Min("since"), Max("until"))
+    world.pass_time(hours=50)
+    for _ in range(2):
+        upkeep.tidy_observations(now=world.now)
+    assert observed() == seen
+    kept = Observation.objects.filter(version=world.version(2))
+    assert kept.count() in (3, 4)
+    assert kept.aggregate(Min("since"), Max("until")) == span
+
+
+def test_counts_from_before_the_stay_are_let_go(world):
+    world.in_production(1)
+    world.traffic.send("iris", 10)
+    look(world)
+    world.traffic.send("iris", 10)
+    look(world)
+    world.pass_time(hours=1)
+    world.drive(world.approved(2, Stage.STAGING))
+    world.pass_time(hours=50)
+    upkeep.tidy_observations(now=world.now)
+    assert observed() == {}
 
 
 # ---------------------------------------------------------------- stopping servers
