@@ -26,9 +26,9 @@ from embedded.steps import Steps
 from embedded.supervisor import Seen, Supervisor, SupervisorError
 from embedded.tasks import run_django, tail
 
-SERVICES = ("valkey", "mlflow", "gateway", "portal", "worker", "rollbacks", "beat", "traffic")
+SERVICES = ("valkey", "mlflow", "gateway", "portal", "worker", "rollbacks", "checks", "beat", "traffic")
 # These need the database and the broker; they also stop first, while both are still there.
-DJANGO = ("portal", "worker", "rollbacks", "beat")
+DJANGO = ("portal", "worker", "rollbacks", "checks", "beat")
 READY_SECONDS = 120.0
 STOP_SECONDS = 40.0
 ENDS_AT_START = 2
@@ -39,6 +39,7 @@ SHOWN = {
     "portal": "Portal",
     "worker": "Worker",
     "rollbacks": "Worker for rollbacks",
+    "checks": "Worker for checks",
     "beat": "Clock (Celery beat)",
     "traffic": "Demo traffic",
 }
@@ -194,6 +195,9 @@ class Stack:
         if self.installation.demo:
             with self._steps.step("Demo people and first versions"):
                 demonstration.seed(self.installation)
+            if demonstration.untested(self.installation):
+                with self._steps.step("Demo models, tested by their CI"):
+                    demonstration.test(self.installation)
 
     def _launch(self, names: Iterable[str]) -> None:
         made = conditions(self.installation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from embedded.installation import ROOT, Installation
 
@@ -20,15 +20,25 @@ def run_django(installation: Installation, *arguments: str) -> None:
     run(installation, arguments[0], (sys.executable, "manage.py", *arguments))
 
 
-def run(installation: Installation, name: str, command: Sequence[str], timeout: float = TASK_SECONDS) -> None:
-    """Run a command from the project's root; raise TaskError when it fails or does not end in time."""
+def run(
+    installation: Installation,
+    name: str,
+    command: Sequence[str],
+    *,
+    settings: Mapping[str, str] | None = None,
+    timeout: float = TASK_SECONDS,
+) -> None:
+    """Run a command from the project's root; raise TaskError when it fails or does not end in time.
+
+    ``settings`` are environment variables on top of the installation's.
+    """
     log = installation.home.log(name)
     try:
         with log.open("wb") as output:
             done = subprocess.run(
                 command,
                 cwd=ROOT,
-                env=installation.environment(),
+                env=installation.environment() | dict(settings or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

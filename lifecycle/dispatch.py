@@ -13,12 +13,23 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "default"
 ROLLBACK_QUEUE = "rollbacks"
+CHECKS_QUEUE = "checks"
 
 
 def wake(transition_id: int, *, urgent: bool = False) -> None:
     """Ask a worker, once the running transaction has committed, to look at a transition."""
     queue = ROLLBACK_QUEUE if urgent else DEFAULT_QUEUE
     transaction.on_commit(lambda: send("lifecycle.tick", transition_id, queue=queue))
+
+
+def wake_check(check_id: int) -> None:
+    """Ask a worker of the checks' own queue, after commit, to carry a check out."""
+    transaction.on_commit(lambda: send("lifecycle.check", check_id, queue=CHECKS_QUEUE))
+
+
+def wake_clean_up(run_id: int) -> None:
+    """Ask a worker of the checks' queue, after commit, to go on with a clean-up: it takes long, and nobody waits."""
+    transaction.on_commit(lambda: send("lifecycle.clean_up", run_id, queue=CHECKS_QUEUE))
 
 
 def wake_mirror(model_name: str, version: int | None) -> None:

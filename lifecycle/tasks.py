@@ -7,8 +7,12 @@ import contextlib
 from celery import shared_task
 from django.utils import timezone
 
-from lifecycle import adapters, engine, mirror, upkeep
+from lifecycle import adapters, engine, mirror, retention, upkeep
+from lifecycle.checks import runner
 from lifecycle.ports import NotFoundError, VersionRef
+
+CHECK_SECONDS = 870
+"""Longer than the longest load test that a policy may ask for, with its download and the start of its server."""
 
 
 @shared_task(name="lifecycle.tick")
@@ -21,14 +25,40 @@ def sweep() -> None:
     engine.sweep(now=timezone.now())
 
 
+@shared_task(name="lifecycle.check", soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
+def check(check_id: int) -> None:
+    runner.run(check_id)
+
+
+@shared_task(name="lifecycle.start_checks")
+def start_checks() -> None:
+    runner.start_due(now=timezone.now())
+    runner.sweep(now=timezone.now())
+
+
 @shared_task(name="lifecycle.observe_traffic")
 def observe_traffic() -> None:
     upkeep.observe_traffic(now=timezone.now())
 
 
+@shared_task(name="lifecycle.tidy_observations")
+def tidy_observations() -> None:
+    upkeep.tidy_observations(now=timezone.now())
+
+
 @shared_task(name="lifecycle.retire_idle")
 def retire_idle() -> None:
     upkeep.retire_idle(now=timezone.now())
+
+
+@shared_task(name="lifecycle.retention")
+def start_clean_up() -> None:
+    retention.start_due(now=timezone.now())
+
+
+@shared_task(name="lifecycle.clean_up", soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
+def clean_up(run_id: int) -> None:
+    retention.run(run_id, clock=timezone.now)
 
 
 @shared_task(name="lifecycle.mirror")

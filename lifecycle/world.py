@@ -69,11 +69,14 @@ def _registry(name: str, versions: Iterable[int]) -> tuple[RegistrySeen | None, 
     return RegistrySeen(stages=stages, aliases=aliases, tags=tags), ""
 
 
-def carry_out(model: RegisteredModel, effect: Effect, *, fence: int) -> None:
-    """Change the world. Raises PortError; FencedError when a newer executor has written already."""
+def carry_out(model: RegisteredModel, effect: Effect, *, fence: int, scanned: str = "") -> None:
+    """Change the world. Raises PortError; FencedError when a newer executor has written already.
+
+    ``scanned`` is the digest of the files that a server may be started with; "" asks for none.
+    """
     name = model.name
     if isinstance(effect, StartServer):
-        adapters.serving().ensure(VersionRef(name, effect.version), slug=model.slug)
+        adapters.serving().ensure(VersionRef(name, effect.version), slug=model.slug, digest=scanned)
     elif isinstance(effect, ShiftTraffic):
         adapters.traffic().apply(model.slug, _backends(model, effect.weights), fence=fence)
     elif isinstance(effect, SetStage):

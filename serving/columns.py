@@ -6,6 +6,7 @@ Whatever passes here becomes exactly what MLflow would have made of it.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -130,16 +131,57 @@ def _type_sound(kind: type) -> Sound:
     return sound
 
 
+def _date_problem(value: Any) -> str | None:
+    if type(value) is not str:
+        return _expected("text", value)
+    # pandas reads these as no date at all.
+    return _expected("a date", value) if value.strip().lower() in ("", "nat", "nan", "none", "null", "<na>") else None
+
+
+def _bytes_problem(value: Any) -> str | None:
+    if type(value) is not str:
+        return _expected("text", value)
+    try:
+        # Python's own encoder breaks lines.
+        base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        return _expected("base64", value)
+    return None
+
+
+def _every(problem: Problem) -> Sound:
+    return lambda values: all(problem(value) is None for value in values)
+
+
+def real_checks(limit: float) -> tuple[Sound, Problem]:
+    """For finite numbers of at most ``limit``, either way."""
+    return _real_sound(limit), _real_problem(limit)
+
+
+def whole_checks(low: int, high: int) -> tuple[Sound, Problem]:
+    """For whole numbers from ``low`` to ``high``."""
+    return _whole_sound(low, high), _whole_problem(low, high)
+
+
+def type_checks(kind: DataType) -> tuple[Sound, Problem]:
+    """For values of a column's type."""
+    return _SOUND[kind], _PROBLEM[kind]
+
+
 # A sound list needs no second look; one that is not is searched value by value, which alone decides.
 _SOUND: dict[DataType, Sound] = {
     **{kind: _real_sound(limit) for kind, limit in REAL_LIMITS.items()},
     **{kind: _whole_sound(low, high) for kind, (low, high) in WHOLE_RANGES.items()},
     DataType.boolean: _type_sound(bool),
-    **dict.fromkeys((DataType.string, *TEXT_CODED), _type_sound(str)),
+    DataType.string: _type_sound(str),
+    DataType.datetime: _every(_date_problem),
+    DataType.binary: _every(_bytes_problem),
 }
 _PROBLEM: dict[DataType, Problem] = {
     **{kind: _real_problem(limit) for kind, limit in REAL_LIMITS.items()},
     **{kind: _whole_problem(low, high) for kind, (low, high) in WHOLE_RANGES.items()},
     DataType.boolean: _type_problem(bool, "true or false"),
-    **dict.fromkeys((DataType.string, *TEXT_CODED), _type_problem(str, "text")),
+    DataType.string: _type_problem(str, "text"),
+    DataType.datetime: _date_problem,
+    DataType.binary: _bytes_problem,
 }

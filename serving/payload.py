@@ -24,10 +24,12 @@ from mlflow.types import DataType, Schema
 
 from serving.columns import TEXT_CODED, Column
 from serving.errors import RefusedError, listed, quoted, shortened
+from serving.tensors import check_tensors, tensor_checks
 
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 MEDIA_TYPES = (JSON, CSV, PARQUET)
-FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+TENSOR_FORMS = ("instances", "inputs")
+FORMS = ("dataframe_split", "dataframe_records", *TENSOR_FORMS)
 PARAMS = "params"
 
 # MLflow leaves most of its functions without types.
@@ -110,13 +112,16 @@ def _unsupported(message: str) -> RefusedError:
     return RefusedError(message, status=415, code="UNSUPPORTED_MEDIA_TYPE")
 
 
-def decode_json(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body. NaN and Infinity, which are no JSON, get past here to be refused by column and row."""
+def decode_json(body: bytes, *, constants: bool = False) -> dict[str, Any]:
+    """The JSON object of a body. ``constants`` lets NaN and Infinity, which are no JSON, past here, for a reader that
+    refuses them by column and row."""
     if not body.strip():
         raise RefusedError("the body is empty")
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if not constants:
+            raise _no_json(error) from error
         payload = _decode_with_constants(body, error)
     if not isinstance(payload, dict):
         raise RefusedError(f"the body must be a JSON object with one of {', '.join(FORMS)}, got {quoted(payload)}")
@@ -130,7 +135,27 @@ def _decode_with_constants(body: bytes, refusal: orjson.JSONDecodeError) -> Any:
             return json.loads(body, parse_int=lambda text: int(text) if len(text) < 19 else float(text))
         except (ValueError, RecursionError):
             pass
-    raise RefusedError(f"the body is not valid JSON: {refusal}") from refusal
+    raise _no_json(refusal) from refusal
+
+
+def _no_json(refusal: orjson.JSONDecodeError) -> RefusedError:
+    return RefusedError(f"the body is not valid JSON: {refusal}")
+
+
+def form_of(payload: dict[str, Any]) -> str:
+    """The one of FORMS that a payload has. Raises RefusedError for several, for none, and for unknown fields."""
+    forms = [form for form in FORMS if form in payload]
+    if len(forms) != 1:
+        raise RefusedError(f"the body must have exactly one of {', '.join(FORMS)}, got {listed(forms) or 'none'}")
+    unknown = sorted(payload.keys() - {forms[0], PARAMS})
+    if unknown:
+        raise RefusedError(f"the body has unknown fields: {listed(unknown)}")
+    return forms[0]
+
+
+def is_llm_request(payload: dict[str, Any]) -> bool:
+    """Whether it is in the form of the LLM providers, and in no other."""
+    return is_unified_llm_input(payload) and not any(form in payload for form in FORMS)
 
 
 class MlflowReader:
@@ -140,12 +165,20 @@ class MlflowReader:
         metadata: Any = model.metadata
         self._metadata = metadata
         self._schema = metadata.get_input_schema()
+        self._tensors = tensor_checks(self._schema)
 
     def read(self, body: bytes, content_type: str | None) -> Query:
         media = media_type(content_type)
         if not body.strip():
             raise RefusedError("the body is empty")
-        return self.parse(decode_json(body)) if media == JSON else Query(read_table(body, media, self._schema))
+        if media != JSON:
+            return Query(read_table(body, media, self._schema))
+        payload = decode_json(body)
+        if not is_llm_request(payload):
+            form = form_of(payload)
+            if self._tensors is not None and form in TENSOR_FORMS:
+                check_tensors(self._tensors, payload[form])
+        return self.parse(payload)
 
     def parse(self, payload: dict[str, Any]) -> Query:
         try:
@@ -202,24 +235,15 @@ class StrictReader:
         media = media_type(content_type)
         if media != JSON:
             return Query(self._read_table(body, media))
-        payload = decode_json(body)
-        if is_unified_llm_input(payload) and not any(form in payload for form in FORMS):
+        payload = decode_json(body, constants=True)
+        if is_llm_request(payload):
             return self._lenient.parse(payload)
-        form = self._form(payload)
+        form = form_of(payload)
         params = self._checked_params(payload.get(PARAMS))
         rows = self._forms[form](payload[form])
         if self._text_coded:
             return Query(self._lenient.parse({form: payload[form]}).data, params)
         return Query(rows, params, joinable=not params and not self._has_null_text(rows))
-
-    def _form(self, payload: dict[str, Any]) -> str:
-        forms = [form for form in FORMS if form in payload]
-        if len(forms) != 1:
-            raise RefusedError(f"the body must have exactly one of {', '.join(FORMS)}, got {listed(forms) or 'none'}")
-        unknown = sorted(payload.keys() - {forms[0], PARAMS})
-        if unknown:
-            raise RefusedError(f"the body has unknown fields: {listed(unknown)}")
-        return forms[0]
 
     def _checked_params(self, params: Any) -> dict[str, Any] | None:
         unknown = sorted((_params_object(params) or {}).keys() - self._params)

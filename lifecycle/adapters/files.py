@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import stat
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,3 +78,46 @@ def _lock(descriptor: int, deadline: float, what: str) -> None:
             time.sleep(_LOOK_AGAIN_SECONDS)
         else:
             return
+
+
+def manifest_of(directory: Path) -> dict[str, str]:
+    """The hexadecimal SHA-256 of every file below a directory, by its path there, with "/". Reads block by block.
+
+    Raises PermanentError when the directory holds a link or anything else that is neither file nor directory, or a
+    name that has no place in a manifest: one that is not UTF-8, or has control characters, such as a line break.
+    """
+    with file_errors("the files can't be read"):
+        return {path: sha256_of(directory / path) for path in plain_files(directory)}
+
+
+def plain_files(directory: Path) -> Iterator[str]:
+    """The paths of all files below a directory, with "/", in no certain order. Raises as ``manifest_of`` does."""
+    if not stat.S_ISDIR(directory.lstat().st_mode):
+        raise PermanentError(f"{directory.name!r} is a link, or no directory")
+    for folder, folders, names in os.walk(directory, onerror=_stop):
+        for name in (*folders, *names):
+            _need_plain(Path(folder, name))
+        yield from (Path(folder, name).relative_to(directory).as_posix() for name in names)
+
+
+def is_writable_name(name: str) -> bool:
+    """Whether a name can stand in a manifest: it is UTF-8 and has no control characters."""
+    return name.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def _need_plain(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise PermanentError(f"the files contain a link or a device: {path.name!r}")
+    if not is_writable_name(path.name):
+        raise PermanentError(f"the files contain a name that can't be written down: {path.name!r}")
+
+
+def sha256_of(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file, read block by block. Raises OSError, also for a link."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stop(error: OSError) -> None:
+    raise error

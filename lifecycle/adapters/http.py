@@ -1,4 +1,4 @@
-"""One GET of a small text from a neighbour: the gateway, or a model server.
+"""One exchange of small texts with a neighbour: the gateway, or a model server.
 
 A model server runs code that we did not write, so its answer is bounded in time, headers and body included, and
 in size. Every call opens a connection of its own: a worker that forks never shares one, and a server that was
@@ -40,19 +40,32 @@ def get(url: str, *, timeout: float) -> Answer:
     ``timeout`` in seconds bounds connecting, and again the whole answer. Raises RefusedError, or TemporaryError
     when the answer takes too long or has more than MAX_BYTES.
     """
+    return _exchange("GET", url, timeout)
+
+
+def post(url: str, body: bytes, *, headers: Mapping[str, str], timeout: float) -> Answer:
+    """The answer to a POST of ``body`` as it is, with these headers; as ``get`` otherwise."""
+    return _exchange("POST", url, timeout, body, headers)
+
+
+def _exchange(
+    method: str, url: str, timeout: float, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
     try:
         with deadline_session(retries=0) as session:
             # Proxies named in the environment are for the world outside, never for a neighbour.
             session.trust_env = False
-            session.headers["Accept-Encoding"] = "identity"
-            with session.get(url, timeout=timeout, allow_redirects=False, stream=True) as response:
-                body = response.raw.read(MAX_BYTES + 1)
-                answer = Answer(response.status_code, response.headers, body.decode("utf-8", "replace"))
+            session.headers.update({"Accept-Encoding": "identity", **(headers or {})})
+            with session.request(
+                method, url, data=body, timeout=timeout, allow_redirects=False, stream=True
+            ) as response:
+                content = response.raw.read(MAX_BYTES + 1)
+                answer = Answer(response.status_code, response.headers, content.decode("utf-8", "replace"))
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if _is_timeout(error):
             raise TemporaryError(f"{url} did not answer within {timeout:g} s") from error
         raise RefusedError(f"{url} can't be reached") from error
-    if len(body) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         raise TemporaryError(f"{url} answers with more than {MAX_BYTES} bytes")
     return answer
 

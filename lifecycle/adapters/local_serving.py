@@ -19,12 +19,13 @@ from lifecycle.adapters.http import RefusedError, get, samples
 from lifecycle.adapters.model_store import Fetch, ModelStore
 from lifecycle.adapters.supervisor import Process, Program, Supervisor, port_of
 from lifecycle.domain.slugs import is_slug
-from lifecycle.ports import PermanentError, PortError, Server, ServerState, TemporaryError, VersionRef
+from lifecycle.ports import PermanentError, PortError, Purpose, Server, ServerState, TemporaryError, VersionRef
 
 LOCK_SECONDS = 5.0
 PROJECT = Path(__file__).resolve().parents[2]
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
+_LETTERS = {Purpose.USERS: "v", Purpose.CHECKS: "c"}
 
 
 class SupervisorServing:
@@ -72,7 +73,7 @@ class SupervisorServing:
 
     # ------------------------------------------------------------ the port
 
-    def ensure(self, ref: VersionRef, *, slug: str) -> None:
+    def ensure(self, ref: VersionRef, *, slug: str, digest: str = "", purpose: Purpose = Purpose.USERS) -> None:
         """Make sure that a server exists.
 
         1. Fetch the model files, unless they are here.
@@ -84,26 +85,36 @@ class SupervisorServing:
         Raises PermanentError when all ports are taken or the model files can't be served, TemporaryError when
         supervisord or the registry can't be reached or another worker is busy with this server.
         """
-        name = _name(ref, slug)
+        name = _name(ref, slug, purpose)
         with self._locked(name):
-            model_dir = self._store.ensure(ref, slug=slug)
+            model_dir = self.files(ref, slug=slug, digest=digest)
             if self._status(name, ref).state in (ServerState.STARTING, ServerState.READY):
                 return
             self._supervisor.remove(name, stop_seconds=self._stop_seconds)
             self._write_program(name, ref, slug, model_dir)
             self._supervisor.add(name)
 
-    def status(self, ref: VersionRef, *, slug: str) -> Server:
+    def status(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> Server:
         """What supervisord and the server itself say.
 
         Raises TemporaryError when supervisord can't be reached, or when a server that has long been running takes
         too long to answer: it may be busy, so it is not called failed.
         """
-        return self._status(_name(ref, slug), ref)
+        return self._status(_name(ref, slug, purpose), ref)
 
-    def remove(self, ref: VersionRef, *, slug: str) -> None:
+    def files(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
+        """Raises as ``ensure`` does. One worker at a time fetches a version's files, whatever they are for."""
+        with self._locked(_files_lock(ref, slug)):
+            return self._store.ensure(ref, slug=slug, digest=digest)
+
+    def forget(self, ref: VersionRef, *, slug: str) -> None:
+        """Raises TemporaryError while another worker is busy with them."""
+        with self._locked(_files_lock(ref, slug)):
+            self._store.forget(ref, slug=slug)
+
+    def remove(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> None:
         """Stop the server and wait until it has ended, at most ``stop_seconds``. The model files stay."""
-        name = _name(ref, slug)
+        name = _name(ref, slug, purpose)
         with self._locked(name):
             self._supervisor.remove(name, stop_seconds=self._stop_seconds)
             with file_errors(f"the program file of {ref}"):
@@ -200,6 +211,8 @@ class SupervisorServing:
             f"HOME={self._home / slug}",
             "PYTHONNOUSERSITE=1",
             "PYTHONUNBUFFERED=1",
+            # Bytecode beside a model's code would make its files others than those that were scanned.
+            "PYTHONDONTWRITEBYTECODE=1",
             # One process a version: more threads than that would fight the other servers for the cores.
             "OMP_NUM_THREADS=1",
             "OPENBLAS_NUM_THREADS=1",
@@ -235,11 +248,15 @@ class SupervisorServing:
             yield
 
 
-def _name(ref: VersionRef, slug: str) -> str:
+def _name(ref: VersionRef, slug: str, purpose: Purpose) -> str:
     """The name of the version's program and files."""
     if not is_slug(slug) or ref.version < 0:
         raise PermanentError(f"{slug!r} version {ref.version} can't name a server")
-    return f"{slug}--v{ref.version}"
+    return f"{slug}--{_LETTERS[purpose]}{ref.version}"
+
+
+def _files_lock(ref: VersionRef, slug: str) -> str:
+    return f"{_name(ref, slug, Purpose.USERS)}.files"
 
 
 def _read(path: Path) -> str:

@@ -10,18 +10,24 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from lifecycle.adapters.artifact_places import STORE, Place, need_one_model, parse
 from lifecycle.adapters.local_gateway import check_route
+from lifecycle.domain.digests import manifest_digest
+from lifecycle.domain.locations import original_of
 from lifecycle.domain.slugs import is_slug
 from lifecycle.ports import (
+    ArtifactFile,
     Backend,
     FencedError,
     NotFoundError,
     Page,
     PermanentError,
     PortError,
+    Purpose,
     RegistryModel,
     RegistryVersion,
     RequestCounts,
@@ -58,13 +64,17 @@ class _Twin:
 class MemoryRegistry(_Twin):
     """The ``Registry`` port. Like MLflow, only stages and descriptions move a version's time of update.
 
-    ``add_model``, ``add_version``, ``delete_model`` and ``delete_version`` do what people do with MLflow directly;
-    ``files`` holds what ``download`` copies, path to content.
+    ``add_model``, ``add_version``, ``delete_model`` and ``replace_files`` do what people do with MLflow directly.
+    ``stored`` holds the files of each address, path to content; ``undeletable`` the error that deleting those at an
+    address raises.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.files: dict[VersionRef, dict[str, bytes]] = {}
+        self.stored: dict[str, dict[str, bytes]] = {}
+        self.undeletable: dict[str, PortError] = {}
+        self._last_numbers: Counter[str] = Counter()
+        self._sources: dict[VersionRef, str] = {}
         self._models: dict[str, RegistryModel] = {}
         self._versions: dict[VersionRef, RegistryVersion] = {}
         self._details: dict[VersionRef, VersionDetails] = {}
@@ -86,35 +96,40 @@ class MemoryRegistry(_Twin):
         tags: Mapping[str, str] | None = None,
         details: VersionDetails | None = None,
         files: Mapping[str, bytes] | None = None,
+        source: str = "",
     ) -> RegistryVersion:
-        """Register the next version of a model, which is added too if it is not there."""
+        """Register the next version of a model, which is added too if it is not there.
+
+        It has a run of its own, and its files are there, unless ``source`` says where they are.
+        """
         if name not in self._models:
             self.add_model(name)
-        ref = VersionRef(name, 1 + max((each.version for each in self._versions if each.model == name), default=0))
+        self._last_numbers[name] += 1
+        ref = VersionRef(name, self._last_numbers[name])
+        run_id = sha256(str(ref).encode()).hexdigest()[:32]
         now = self._tick()
         version = RegistryVersion(
             ref,
             stage,
             created_at=now,
             updated_at=now,
-            source=f"models:/{ref}",
-            run_id=f"run-{ref}",
+            source=source or f"{STORE}:/0/{run_id}/artifacts/model",
+            run_id=run_id,
             tags=dict(tags or {}),
         )
         self._versions[ref] = version
+        self._sources[ref] = version.source
         self._details[ref] = details or VersionDetails()
-        self.files[ref] = dict(files if files is not None else {"MLmodel": b"flavors: {}\n"})
+        if not source or files is not None:
+            self.replace_files(ref, files if files is not None else {"MLmodel": b"flavors: {}\n"})
         return version
 
-    def delete_version(self, ref: VersionRef) -> None:
-        """Delete a version, and with it the aliases that name it."""
-        del self._versions[ref]
-        model = self._models[ref.model]
-        kept = {alias: version for alias, version in model.aliases.items() if version != ref.version}
-        self._models[ref.model] = replace(model, aliases=kept)
+    def replace_files(self, ref: VersionRef, files: Mapping[str, bytes]) -> None:
+        self.stored[self._place(self._version(ref).source).address] = dict(files)
 
     def delete_model(self, name: str) -> None:
         del self._models[name]
+        del self._last_numbers[name]
         self._versions = {ref: version for ref, version in self._versions.items() if ref.model != name}
 
     # ------------------------------------------------------------ the port
@@ -172,11 +187,47 @@ class MemoryRegistry(_Twin):
 
     def download(self, ref: VersionRef, destination: Path) -> None:
         self._reached("download")
-        self._version(ref)
-        for name, content in self.files[ref].items():
+        version = self._version(ref)
+        for name, content in self.stored.get(self._place(version.source).address, {}).items():
             path = destination / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+    def delete_version(self, ref: VersionRef) -> None:
+        """Delete a version, and with it the aliases that name it; its files stay."""
+        self._reached("delete_version")
+        if self._versions.pop(ref, None) is None:
+            return
+        model = self._models[ref.model]
+        kept = {alias: version for alias, version in model.aliases.items() if version != ref.version}
+        self._models[ref.model] = replace(model, aliases=kept)
+
+    def location(self, ref: VersionRef) -> str:
+        self._reached("location")
+        return self._place(self._version(ref).source).address
+
+    def files(self, source: str, run_id: str) -> tuple[ArtifactFile, ...]:
+        self._reached("files")
+        stored = self.stored.get(self._place(source).address, {})
+        return tuple(ArtifactFile(path, len(content)) for path, content in sorted(stored.items()))
+
+    def delete_files(self, source: str, run_id: str) -> None:
+        self._reached("delete_files")
+        if original_of(source) is not None:
+            raise PermanentError(f"{source!r} names the files of another version")
+        place = self._place(source)
+        need_one_model(place, run_id)
+        if place.address in self.undeletable:
+            raise self.undeletable[place.address]
+        self.stored.pop(place.address, None)
+
+    def _place(self, source: str) -> Place:
+        """A logged model's directory is where MLflow puts it; a copy's files are its original's, deleted or not."""
+        original = original_of(source)
+        if original is not None:
+            return self._place(self._sources[VersionRef(*original)])
+        model_id = source.removeprefix("models:/")
+        return parse(source if model_id == source else f"{STORE}:/0/models/{model_id}/artifacts")
 
     def _model(self, name: str) -> RegistryModel:
         if name not in self._models:
@@ -197,20 +248,30 @@ class MemoryRegistry(_Twin):
 class MemoryServing(_Twin):
     """The ``Serving`` port. A server is ready at once, unless ``loads_at_once`` is False: then ``finish_loading``
     makes it ready. A server of a version in ``broken`` fails to load. ``in_flight`` holds the requests being
-    answered, ``starts`` how often a server of each version was started."""
+    answered, ``starts`` how often a server of each version was started. ``digests`` sets the
+    digest of the files that the registry gives for a version. ``files`` answers with ``model_files`` for every
+    version, and ``forgotten`` lists the versions whose copies were removed."""
 
     def __init__(self, *, loads_at_once: bool = True, broken: Collection[VersionRef] = ()) -> None:
         super().__init__()
+        self.digests: dict[VersionRef, str] = {}
+        self.model_files = Path()
+        self.forgotten: list[VersionRef] = []
         self.loads_at_once = loads_at_once
         self.broken = set(broken)
         self.in_flight: dict[VersionRef, int] = {}
         self.starts: Counter[VersionRef] = Counter()
         self._servers: dict[VersionRef, Server] = {}
+        self._checked: dict[VersionRef, Server] = {}
         self._next_port = 8200
 
-    def ensure(self, ref: VersionRef, *, slug: str) -> None:
+    def ensure(self, ref: VersionRef, *, slug: str, digest: str = "", purpose: Purpose = Purpose.USERS) -> None:
         self._reached("ensure")
         _check_server(ref, slug)
+        self._check_digest(ref, digest)
+        if purpose == Purpose.CHECKS:
+            self._ensure_for_checks(ref)
+            return
         if self._servers.get(ref, Server(ServerState.ABSENT)).state in (ServerState.STARTING, ServerState.READY):
             return
         self.starts[ref] += 1
@@ -229,17 +290,43 @@ class MemoryServing(_Twin):
         """The server fails, and stays so until it is ensured again."""
         self._servers[ref] = replace(self._servers[ref], state=ServerState.FAILED, detail=detail)
 
-    def status(self, ref: VersionRef, *, slug: str) -> Server:
+    def digest_of(self, ref: VersionRef) -> str:
+        """The digest of the files that the registry gives; ``digests`` overrides it."""
+        return self.digests.get(ref) or manifest_digest({"MLmodel": f"{ref}"})
+
+    def _check_digest(self, ref: VersionRef, digest: str) -> None:
+        if digest and digest != self.digest_of(ref):
+            raise PermanentError(f"the files that the registry gives for {ref} are not those that were scanned")
+
+    def _ensure_for_checks(self, ref: VersionRef) -> None:
+        state = ServerState.FAILED if ref in self.broken else ServerState.READY
+        detail = "the model can't be loaded" if ref in self.broken else ""
+        self._checked.setdefault(ref, Server(state, url=f"http://127.0.0.1:{self._next_port}", detail=detail))
+        self._next_port += 1
+
+    def status(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> Server:
         self._reached("status")
         _check_server(ref, slug)
-        server = self._servers.get(ref, Server(ServerState.ABSENT))
+        servers = self._checked if purpose == Purpose.CHECKS else self._servers
+        server = servers.get(ref, Server(ServerState.ABSENT))
         in_flight = self.in_flight.get(ref, 0) if server.state == ServerState.READY else None
         return replace(server, in_flight=in_flight)
 
-    def remove(self, ref: VersionRef, *, slug: str) -> None:
+    def remove(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> None:
         self._reached("remove")
         _check_server(ref, slug)
-        self._servers.pop(ref, None)
+        (self._checked if purpose == Purpose.CHECKS else self._servers).pop(ref, None)
+
+    def files(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
+        self._reached("files")
+        _check_server(ref, slug)
+        self._check_digest(ref, digest)
+        return self.model_files
+
+    def forget(self, ref: VersionRef, *, slug: str) -> None:
+        self._reached("forget")
+        _check_server(ref, slug)
+        self.forgotten.append(ref)
 
 
 class MemoryTraffic(_Twin):

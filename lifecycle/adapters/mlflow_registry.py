@@ -15,6 +15,10 @@ What MLflow does, measured with 3.17:
 - A page token is an offset. A row deleted behind the reader moves the rest up, so one row is skipped: whoever
   misses a version must ask for it by name before believing that it is gone.
 - Deleting an alias that is not there is answered with success; deleting a version deletes its aliases.
+- Deleting a version leaves its files, and MLflow forgets where they are. A copied version has the source
+  ``models:/<name>/<version>``, and outlives the version that it was copied from.
+- Listing what is not there gives an empty list, and so does listing a file; deleting it is answered with success.
+- A logged model that was deleted is still shown to who asks for it with ``allow_deleted``; its files stay.
 - A metric that is not a number comes as the string "NaN"; infinity comes as the largest double.
 - Webhook names are not unique, and the list never shows secrets. Secrets are encrypted with
   MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY; without it every server process makes its own key and can't read the
@@ -28,13 +32,15 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,8 +49,11 @@ import requests
 import yaml
 from requests.auth import AuthBase
 
+from lifecycle.adapters.artifact_places import FETCHABLE_SCHEMES, STORE, Place, below, need_one_model, parse
 from lifecycle.adapters.deadline import deadline_session
+from lifecycle.domain.locations import original_of
 from lifecycle.ports import (
+    ArtifactFile,
     NotFoundError,
     Page,
     PermanentError,
@@ -68,11 +77,16 @@ WEBHOOK_EVENTS = (
     ("MODEL_VERSION_ALIAS", "CREATED"),
     ("MODEL_VERSION_ALIAS", "DELETED"),
 )
-# A version's source is chosen by whoever registers it. A path on this machine or a web address would make us
-# read files or reach hosts for them.
-FETCHABLE_SCHEMES = frozenset({"mlflow-artifacts", "s3", "gs", "wasb", "wasbs", "abfs", "abfss", "hdfs", "r2"})
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 MAX_MODEL_FILE_BYTES = 8 * 1024 * 1024
+MAX_FILES = 100_000
+"""Files and folders that a model may have before its listing is given up."""
+DELETION_SECONDS = 60.0
+"""How long MLflow may take to delete one directory: it asks the store behind it for every file."""
+STORE_PROGRAM = Path(__file__).with_name("artifact_store.py")
+TOO_MANY = 3
+"""The exit code of STORE_PROGRAM when a place has more files than MAX_FILES."""
+_NOT_ALLOWED = re.compile(r"\b(401|403)\b|AccessDenied|Forbidden|PermissionDenied|Unauthorized|InvalidAccessKeyId")
 FETCH_PROGRAM = (
     "import sys; from mlflow.artifacts import download_artifacts; "
     "download_artifacts(artifact_uri=sys.argv[1], dst_path=sys.argv[2])"
@@ -244,7 +258,147 @@ class MlflowRegistry:
         if not holds():
             raise failure or TemporaryError(f"MLflow accepted {what} but does not show it.")
 
+    def delete_version(self, ref: VersionRef) -> None:
+        self._ensure(
+            lambda: not self._has_version(ref),
+            lambda: self._api("DELETE", "model-versions/delete", body=_names(ref)),
+            f"the deletion of {ref}",
+        )
+
+    def _has_version(self, ref: VersionRef) -> bool:
+        try:
+            self.version(ref)
+        except NotFoundError:
+            return False
+        return True
+
     # ------------------------------------------------------------ files
+
+    def location(self, ref: VersionRef) -> str:
+        answer = self._api("GET", "model-versions/get-download-uri", query=_names(ref))
+        return str(answer.get("artifact_uri", ""))
+
+    def files(self, source: str, run_id: str) -> tuple[ArtifactFile, ...]:
+        """Raises PermanentError for a source that is no address in a store, or that has more than MAX_FILES files."""
+        place = self._place(source)
+        return () if place is None else self._list(place)
+
+    def delete_files(self, source: str, run_id: str) -> None:
+        """Delete the files, make sure that they are gone, and mark the logged model that they were as deleted."""
+        place = self._place(source)
+        if place is None:
+            return
+        if original_of(source) is not None:
+            raise PermanentError(f"{source[:200]!r} names the files of another version.")
+        need_one_model(place, run_id)
+        self._delete(place)
+        if self._list(place):
+            raise TemporaryError(f"The store accepted the deletion of {place.address} but still shows files there.")
+        if place.model_id:
+            self._delete_logged_model(place.model_id)
+
+    def _place(self, source: str) -> Place | None:
+        """Where the source leads; None when it was a logged model that MLflow has forgotten, files and all."""
+        parts = urllib.parse.urlsplit(source)
+        if parts.scheme == "runs":
+            run_id, _, path = parts.path.lstrip("/").partition("/")
+            answer = self._api("GET", "runs/get", query={"run_id": run_id})
+            with _understanding():
+                return below(parse(answer["run"]["info"]["artifact_uri"]), path)
+        original = original_of(source)
+        if original is not None:
+            return parse(self.location(VersionRef(*original)))
+        if parts.scheme == "models":
+            return self._place_of_logged_model(parts.path.lstrip("/"))
+        return parse(source)
+
+    def _place_of_logged_model(self, model_id: str) -> Place | None:
+        path = f"logged-models/{urllib.parse.quote(model_id, safe='')}"
+        try:
+            answer = self._api("GET", path, query={"allow_deleted": "true"})
+        except NotFoundError:
+            return None
+        with _understanding():
+            return parse(answer["model"]["info"]["artifact_uri"])
+
+    def _delete_logged_model(self, model_id: str) -> None:
+        with suppress(NotFoundError):
+            self._api("DELETE", f"logged-models/{model_id}")
+
+    def _list(self, place: Place) -> tuple[ArtifactFile, ...]:
+        if place.scheme != STORE:
+            return self._list_by_sdk(place)
+        self._need_own_store(place)
+        found = self._walk(place)
+        if not found and place.parts:
+            # A source can be a single file, whose own listing is empty.
+            beside = self._entries(place.parent)
+            found = [each for each, is_folder in beside if each.path == place.parts[-1] and not is_folder]
+        return tuple(sorted(found, key=_by_path))
+
+    def _walk(self, place: Place) -> list[ArtifactFile]:
+        deadline = time.monotonic() + self._download_seconds
+        folders, found, seen = [""], [], 0
+        while folders:
+            folder = folders.pop()
+            for each, is_folder in self._entries(below(place, folder) if folder else place):
+                seen += 1
+                path = f"{folder}/{each.path}" if folder else each.path
+                if is_folder:
+                    folders.append(path)
+                else:
+                    found.append(ArtifactFile(path, each.size))
+            if seen > MAX_FILES:
+                raise PermanentError(f"{place.address} has more than {MAX_FILES:,} files.")
+            if time.monotonic() > deadline:
+                raise TemporaryError(f"Listing {place.address} took longer than {self._download_seconds:g} seconds.")
+        return found
+
+    def _entries(self, place: Place) -> list[tuple[ArtifactFile, bool]]:
+        """What is directly in a folder of MLflow's own store, and whether it is a folder again."""
+        content = self._read("GET", "/api/2.0/mlflow-artifacts/artifacts", query={"path": place.path})
+        with _understanding():
+            entries = [
+                (ArtifactFile(item["path"], int(item.get("file_size", 0))), bool(item["is_dir"]))
+                for item in json.loads(content).get("files", ())
+            ]
+        for entry, _ in entries:
+            if entry.path in {"", ".", ".."} or "/" in entry.path:
+                raise PermanentError(f"{place.address} holds {entry.path[:100]!r}, which is not a plain name.")
+        return entries
+
+    def _delete(self, place: Place) -> None:
+        if place.scheme != STORE:
+            self._store_program("delete", place)
+            return
+        self._need_own_store(place)
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(place.path)}"
+        self._read("DELETE", path, seconds=max(self._timeout_seconds, DELETION_SECONDS))
+
+    def _need_own_store(self, place: Place) -> None:
+        if place.authority not in {"", urllib.parse.urlsplit(self._base).netloc}:
+            raise PermanentError(f"{place.address} is the store of another MLflow server.")
+
+    def _list_by_sdk(self, place: Place) -> tuple[ArtifactFile, ...]:
+        output = self._store_program("list", place, str(MAX_FILES))
+        with _understanding():
+            return tuple(sorted((ArtifactFile(path, size) for path, size in json.loads(output)), key=_by_path))
+
+    def _store_program(self, command: str, place: Place, *arguments: str) -> str:
+        """What the SDK's program prints. Raises PermanentError when the store does not let us."""
+        code, output, errors = _run_for(
+            [sys.executable, "-P", str(STORE_PROGRAM), command, place.address, *arguments],
+            self._sdk_environment(),
+            self._download_seconds,
+        )
+        if code == 0:
+            return output
+        if code is None:
+            raise TemporaryError(f"{place.address} did not answer within {self._download_seconds:g} seconds.")
+        if code == TOO_MANY:
+            raise PermanentError(f"{place.address} has more than {MAX_FILES:,} files.")
+        said = f"{place.address} could not be read or emptied: {_last_line(errors)}"
+        raise PermanentError(said) if _NOT_ALLOWED.search(errors) else TemporaryError(said)
 
     def download(self, ref: VersionRef, destination: Path) -> None:
         """Copy the version's files below ``destination``; at most ``download_seconds``.
@@ -252,8 +406,7 @@ class MlflowRegistry:
         Raises PermanentError when the version's files are where only MLflow's own machine can read them, or when
         a file would lie outside of ``destination`` or is not a plain file.
         """
-        answer = self._api("GET", "model-versions/get-download-uri", query=_names(ref))
-        source = str(answer.get("artifact_uri", ""))
+        source = self.location(ref)
         scheme = urllib.parse.urlsplit(source).scheme
         if scheme not in FETCHABLE_SCHEMES:
             raise PermanentError(
@@ -267,21 +420,24 @@ class MlflowRegistry:
         _move_up(staging, destination)
 
     def _fetch(self, ref: VersionRef, source: str, destination: Path) -> None:
-        environment = {
+        code, _, errors = _run_for(
+            [sys.executable, "-c", FETCH_PROGRAM, source, str(destination)],
+            self._sdk_environment(),
+            self._download_seconds,
+        )
+        if code is None:
+            raise TemporaryError(f"The files of {ref} took longer than {self._download_seconds:g} seconds.")
+        if code != 0:
+            raise TemporaryError(f"The files of {ref} could not be fetched: {_last_line(errors)}")
+
+    def _sdk_environment(self) -> dict[str, str]:
+        return {
             **self._environment,
             "MLFLOW_TRACKING_URI": self._base,
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, math.ceil(self._timeout_seconds))),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(self._retries),
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         }
-        code, errors = _run_for(
-            [sys.executable, "-c", FETCH_PROGRAM, source, str(destination)], environment, self._download_seconds
-        )
-        if code is None:
-            raise TemporaryError(f"The files of {ref} took longer than {self._download_seconds:g} seconds.")
-        if code != 0:
-            last_line = (errors.strip().splitlines() or ["no reason given"])[-1]
-            raise TemporaryError(f"The files of {ref} could not be fetched: {last_line[:300]}")
 
     # ------------------------------------------------------------ webhooks
 
@@ -339,14 +495,16 @@ class MlflowRegistry:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         limit: int = MAX_ANSWER_BYTES,
+        seconds: float | None = None,
     ) -> bytes:
+        seconds = self._timeout_seconds if seconds is None else seconds
         try:
             with self._session().request(
                 method,
                 self._base + path,
                 params=query,
                 json=body,
-                timeout=self._timeout_seconds,
+                timeout=seconds,
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -360,7 +518,7 @@ class MlflowRegistry:
         ) as error:
             raise PermanentError(f"MLflow's address is not valid: {self._base!r}.") from error
         except requests.exceptions.Timeout as error:
-            raise TemporaryError(f"MLflow did not answer within {self._timeout_seconds:g} seconds.") from error
+            raise TemporaryError(f"MLflow did not answer within {seconds:g} seconds.") from error
         except requests.exceptions.RequestException as error:
             raise TemporaryError(f"MLflow can't be reached or broke off ({type(error).__name__}).") from error
         _raise_for(response.status_code, content, path)
@@ -519,26 +677,34 @@ def _flavors(written: object) -> tuple[str, ...]:
     return tuple(sorted(map(str, written))) if isinstance(written, dict) else ()
 
 
-def _run_for(command: list[str], environment: Mapping[str, str], seconds: float) -> tuple[int | None, str]:
-    """Exit code and errors of a command; code None when it was stopped, with all its children, for time."""
+def _by_path(file: ArtifactFile) -> str:
+    return file.path
+
+
+def _last_line(errors: str) -> str:
+    return (errors.strip().splitlines() or ["no reason given"])[-1][:300]
+
+
+def _run_for(command: list[str], environment: Mapping[str, str], seconds: float) -> tuple[int | None, str, str]:
+    """Exit code, output and errors of a command; code None when it was stopped, with all its children, for time."""
     with subprocess.Popen(  # noqa: S603 - our own program; the address is an argument, no shell reads it
         command,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
     ) as process:
         try:
-            _, errors = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            return None, ""
+            return None, "", ""
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, errors
+    return process.returncode, output, errors
 
 
 def _move_up(staging: Path, destination: Path) -> None:

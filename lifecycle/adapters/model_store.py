@@ -8,7 +8,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from lifecycle.adapters.files import file_errors, sync_directory
+from lifecycle.adapters.files import file_errors, manifest_of, sync_directory
+from lifecycle.domain.digests import manifest_digest
 from lifecycle.ports import PermanentError, VersionRef
 
 Fetch = Callable[[VersionRef, Path], None]
@@ -25,13 +26,14 @@ class ModelStore:
         self._root = root
         self._fetch = fetch
 
-    def ensure(self, ref: VersionRef, *, slug: str) -> Path:
-        """The version's directory, fetched first if it is not there.
+    def ensure(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
+        """The version's directory, fetched first if it is not there, or if its files are not those of ``digest``.
 
-        Raises PermanentError when what was fetched is empty, or has links or anything else but plain files.
+        Raises PermanentError when what was fetched is empty, has links or anything else but plain files, or is not
+        what ``digest`` says; a copy that was here before then stays as it was.
         """
         directory = self._root / slug / str(ref.version)
-        if directory.is_dir():
+        if directory.is_dir() and (not digest or _digest(directory) == digest):
             return directory
         partial = directory.with_name(f".{ref.version}.partial")
         with file_errors(f"the files of {ref} can't be kept"):
@@ -40,11 +42,34 @@ class ModelStore:
             try:
                 self._fetch(ref, partial)
                 _settle(ref, partial)
+                _check_digest(ref, partial, digest)
+                _clear(directory)
                 partial.rename(directory)
             finally:
                 _clear(partial)
             sync_directory(directory.parent)
         return directory
+
+    def forget(self, ref: VersionRef, *, slug: str) -> None:
+        """Remove the version's directory, if there is one. It loses its name first: half a copy is never found."""
+        directory = self._root / slug / str(ref.version)
+        leaving = directory.with_name(f".{ref.version}.leaving")
+        with file_errors(f"the files of {ref} can't be removed"):
+            _clear(leaving)
+            if directory.is_dir():
+                directory.rename(leaving)
+                _clear(leaving)
+
+
+def _digest(directory: Path) -> str:
+    return manifest_digest(manifest_of(directory))
+
+
+def _check_digest(ref: VersionRef, directory: Path, digest: str) -> None:
+    if digest and _digest(directory) != digest:
+        raise PermanentError(
+            f"the files that the registry gives for {ref} are not those that were scanned; scan them again"
+        )
 
 
 def _clear(path: Path) -> None:

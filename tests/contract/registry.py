@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from lifecycle.ports import NotFoundError, Registry, RegistryModel, RegistryVersion, VersionRef
+from lifecycle.ports import NotFoundError, PermanentError, Registry, RegistryModel, RegistryVersion, VersionRef
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"type": "double", "name": "petal length (cm)", "required": True}],
@@ -243,6 +243,70 @@ def downloads_put_the_files_at_the_top(registry: Registry, world: World, destina
     assert sorted(path.name for path in destination.iterdir()) == ["MLmodel", "data", "model.skops"]
 
 
+def registered_files(registry: Registry, world: World, **files: bytes) -> tuple[VersionRef, str, str]:
+    """A version with these files besides its MLmodel; where they are, and of which run."""
+    name = new_name()
+    world.create_model(name)
+    version = registry.version(world.create_version(name, metrics={"f1": 1.0}, files=files))
+    return version.ref, version.source, version.run_id
+
+
+def files_are_listed_with_their_sizes(registry: Registry, world: World) -> None:
+    _, source, run_id = registered_files(registry, world, **{"model.skops": b"12345", "data/a/b.json": b"{}"})
+    listed = registry.files(source, run_id)
+    assert [file.path for file in listed] == ["MLmodel", "data/a/b.json", "model.skops"]
+    assert [file.size for file in listed[1:]] == [2, 5]
+    assert listed[0].size > 0
+
+
+def files_stay_when_their_version_is_deleted(registry: Registry, world: World) -> None:
+    ref, source, run_id = registered_files(registry, world)
+    before = registry.files(source, run_id)
+    registry.set_alias(ref.model, "staging", ref.version)
+    registry.delete_version(ref)
+    registry.delete_version(ref)
+    with pytest.raises(NotFoundError):
+        registry.version(ref)
+    assert registry.model(ref.model).aliases == {}
+    assert registry.files(source, run_id) == before != ()
+
+
+def deleted_files_are_gone_and_no_others(registry: Registry, world: World) -> None:
+    _, source, run_id = registered_files(registry, world, **{"data/a": b"1"})
+    _, other, other_run = registered_files(registry, world)
+    before = registry.files(other, other_run)
+    registry.delete_files(source, run_id)
+    registry.delete_files(source, run_id)
+    assert registry.files(source, run_id) == ()
+    assert registry.files(other, other_run) == before
+
+
+def nothing_but_one_models_files_is_ever_deleted(registry: Registry, world: World) -> None:
+    _, source, run_id = registered_files(registry, world)
+    _, other, other_run = registered_files(registry, world)
+    artifacts = source.rpartition("/")[0]
+    run = artifacts.rpartition("/")[0]
+    refused = [
+        *(artifacts, run, run.rpartition("/")[0], "mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts:///"),
+        *(
+            f"{source}/",
+            f"{artifacts}//model",
+            f"{artifacts}/",
+            f"{source}/..",
+            f"{source}/../../{other_run}/artifacts/x",
+        ),
+        *(f"{source}#/../..", f"{source}?a=b", f"{artifacts}/%2e%2e/model", f"{artifacts}/model%2F..", f"{source}\\.."),
+        *("", "/etc", "file:///etc", "https://example.org/model", f"{source}\n", other, run.replace(run_id, "models")),
+    ]
+    for each in refused:
+        with pytest.raises(PermanentError):
+            registry.delete_files(each, run_id)
+    with pytest.raises(PermanentError):
+        registry.delete_files(source, "")
+    assert registry.files(source, run_id)
+    assert registry.files(other, other_run)
+
+
 CHECKS: tuple[Callable[[Registry, World], None], ...] = (
     models_carry_tags_and_aliases,
     models_come_by_name_in_pages,
@@ -259,4 +323,8 @@ CHECKS: tuple[Callable[[Registry, World], None], ...] = (
     details_say_what_the_run_and_the_model_say,
     details_of_a_bare_version_are_empty,
     hostile_names_are_only_text,
+    files_are_listed_with_their_sizes,
+    files_stay_when_their_version_is_deleted,
+    deleted_files_are_gone_and_no_others,
+    nothing_but_one_models_files_is_ever_deleted,
 )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from lifecycle.ports import PermanentError, Server, ServerState, Serving, VersionRef
+from lifecycle.ports import PermanentError, Purpose, Server, ServerState, Serving, VersionRef
 from tests.contract.waiting import eventually
 
 HOSTILE_NAMES = (
@@ -129,6 +129,39 @@ def what_can_name_no_server_is_refused(serving: Serving, world: World) -> None:
         serving.ensure(VersionRef("m", -1), slug=new_slug())
 
 
+def a_server_for_checks_is_another_one(serving: Serving, world: World) -> None:
+    ref, slug = VersionRef("m", 1), new_slug()
+    serving.ensure(ref, slug=slug)
+    users = wait_for(serving, ref, slug, ServerState.READY)
+    assert serving.status(ref, slug=slug, purpose=Purpose.CHECKS).state == ServerState.ABSENT
+    serving.ensure(ref, slug=slug, purpose=Purpose.CHECKS)
+    checks = eventually(
+        lambda: serving.status(ref, slug=slug, purpose=Purpose.CHECKS),
+        lambda seen: seen.state == ServerState.READY,
+        seconds=30,
+    )
+    assert checks.url != users.url
+    serving.remove(ref, slug=slug, purpose=Purpose.CHECKS)
+    assert serving.status(ref, slug=slug, purpose=Purpose.CHECKS).state == ServerState.ABSENT
+    assert serving.status(ref, slug=slug).state == ServerState.READY
+
+
+def other_files_than_those_that_were_scanned_are_never_served(serving: Serving, world: World) -> None:
+    ref, slug = VersionRef("m", 1), new_slug()
+    for call in (serving.ensure, serving.files):
+        with pytest.raises(PermanentError, match="not those that were scanned"):
+            call(ref, slug=slug, digest="0" * 64)
+    assert serving.status(ref, slug=slug).state == ServerState.ABSENT
+
+
+def forgetting_files_is_idempotent(serving: Serving, world: World) -> None:
+    ref, slug = VersionRef("m", 1), new_slug()
+    serving.files(ref, slug=slug)
+    for _ in range(2):
+        serving.forget(ref, slug=slug)
+    serving.files(ref, slug=slug)
+
+
 CHECKS: tuple[Callable[[Serving, World], None], ...] = (
     an_unknown_version_is_absent,
     a_server_becomes_ready,
@@ -139,4 +172,7 @@ CHECKS: tuple[Callable[[Serving, World], None], ...] = (
     a_model_that_does_not_load_fails_and_says_why,
     hostile_names_are_only_text,
     what_can_name_no_server_is_refused,
+    a_server_for_checks_is_another_one,
+    other_files_than_those_that_were_scanned_are_never_served,
+    forgetting_files_is_idempotent,
 )

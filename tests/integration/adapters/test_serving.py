@@ -55,6 +55,7 @@ def test_a_server_inherits_no_secret(serving: SupervisorServing, keeper: Keeper)
         "HOME",
         "PYTHONNOUSERSITE",
         "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",

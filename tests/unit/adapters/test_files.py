@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.adapters.files import file_errors, locked, write_atomically
+from lifecycle.adapters.files import file_errors, locked, manifest_of, write_atomically
+from lifecycle.domain.digests import manifest_digest
 from lifecycle.ports import PermanentError, TemporaryError
 
 HOLD = """
@@ -79,3 +81,33 @@ def test_writing_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
         write_atomically(path, text)
         assert path.read_text(encoding="utf-8") == text
     assert [each.name for each in tmp_path.iterdir()] == ["a.conf"]
+
+
+def test_a_manifest_is_what_sha256sum_prints(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "b.txt").write_bytes(b"b" * 3_000_000)
+    (tmp_path / "sub" / "a.txt").write_bytes(b"")
+    printed = subprocess.run(["sha256sum", "b.txt", "sub/a.txt"], cwd=tmp_path, capture_output=True, check=True).stdout
+    digest = subprocess.run(["sha256sum"], input=printed, capture_output=True, check=True).stdout.decode().split()[0]
+    assert manifest_digest(manifest_of(tmp_path)) == digest
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1bb", os.fsdecode(b"\xff")])
+def test_a_name_that_would_forge_a_line_of_a_manifest_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(PermanentError, match="can't be written down"):
+        manifest_of(tmp_path)
+
+
+def test_links_and_pipes_are_refused_and_never_read(tmp_path: Path) -> None:
+    for number, make in enumerate(
+        (lambda path: path.symlink_to("/etc/passwd"), lambda path: path.symlink_to("/etc"), os.mkfifo)
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        make(folder / "name")
+        with pytest.raises(PermanentError, match="link or a device"):
+            manifest_of(folder)
+    (tmp_path / "link").symlink_to(tmp_path / "0")
+    with pytest.raises(PermanentError, match="is a link"):
+        manifest_of(tmp_path / "link")

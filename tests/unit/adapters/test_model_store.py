@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.adapters.files import manifest_of
 from lifecycle.adapters.model_store import ModelStore
+from lifecycle.domain.digests import manifest_digest
 from lifecycle.ports import PermanentError, TemporaryError, VersionRef
 
 REF = VersionRef("iris", 3)
@@ -97,3 +99,47 @@ def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
 
     with pytest.raises(TemporaryError, match="No space left"):
         ModelStore(tmp_path, full).ensure(REF, slug="iris")
+
+
+def digest_of(directory: Path) -> str:
+    return manifest_digest(manifest_of(directory))
+
+
+def test_a_copy_that_is_what_was_scanned_is_kept(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, good)
+    digest = digest_of(store.ensure(REF, slug="iris"))
+    assert store.ensure(REF, slug="iris", digest=digest) == tmp_path / "iris" / "3"
+
+
+def test_a_copy_that_was_tampered_with_is_fetched_anew(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, good)
+    directory = store.ensure(REF, slug="iris")
+    digest = digest_of(directory)
+    (directory / "MLmodel").write_text("something else")
+    store.ensure(REF, slug="iris", digest=digest)
+    assert digest_of(directory) == digest
+
+
+def test_other_files_than_those_that_were_scanned_are_refused_and_the_copy_stays(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, good)
+    before = digest_of(store.ensure(REF, slug="iris"))
+    with pytest.raises(PermanentError, match="scan them again"):
+        store.ensure(REF, slug="iris", digest="0" * 64)
+    assert digest_of(tmp_path / "iris" / "3") == before
+    assert [path.name for path in (tmp_path / "iris").iterdir()] == ["3"]
+
+
+def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, good)
+    store.ensure(REF, slug="iris")
+    for _ in range(2):
+        store.forget(REF, slug="iris")
+        assert list((tmp_path / "iris").iterdir()) == []
+
+
+def test_what_a_cut_off_removal_left_is_cleared(tmp_path: Path) -> None:
+    left = tmp_path / "iris" / ".3.leaving"
+    left.mkdir(parents=True)
+    (left / "half").write_text("x")
+    ModelStore(tmp_path, good).forget(REF, slug="iris")
+    assert list((tmp_path / "iris").iterdir()) == []

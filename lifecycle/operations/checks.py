@@ -1,0 +1,64 @@
+"""Starting and cancelling the checks that collect evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from lifecycle.audit import record
+from lifecycle.check_queue import queue
+from lifecycle.domain.criteria import Criterion, Origin
+from lifecycle.domain.permissions import Action, Actor
+from lifecycle.domain.stages import Stage
+from lifecycle.models import UNFINISHED_CHECKS, CheckRun, CheckStatus, ModelVersion, Variant
+from lifecycle.operations.common import recorded
+from lifecycle.policies import current_policy
+from lifecycle.transitions import RefusedError
+
+
+def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, now: datetime) -> CheckRun:
+    """Have Stagegate collect evidence for a criterion. Raises RefusedError."""
+    with recorded(Action.START_CHECK, actor, now, version=version):
+        _check_subject(version, criterion)
+        created = queue(version, criterion, policy=current_policy(version.model, now), actor=actor, now=now)
+        if created is None:
+            raise RefusedError(
+                f"{criterion.label}: this check is under way already; wait for it, or cancel it.",
+                rule="check_under_way",
+            )
+        return created
+
+
+def _check_subject(version: ModelVersion, criterion: Criterion) -> None:
+    if criterion.about.origin != Origin.CHECKED:
+        raise RefusedError(f"{criterion.label} is not something that Stagegate checks by a run.", rule="not_a_check")
+    if version.removed_at is not None:
+        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
+    if version.domain_stage == Stage.ARCHIVED:
+        raise RefusedError(
+            "Archived versions are read-only. Bring it back to Staging first.", rule="archived_read_only"
+        )
+    if not version.model.exact_name:
+        raise RefusedError(
+            "The model's name holds characters that cannot be passed on safely; rename it in MLflow.", rule="model_name"
+        )
+    if version.status != "READY":
+        raise RefusedError(
+            f"MLflow says that this version is {version.status}; wait until it is READY.", rule="version_not_ready"
+        )
+    if criterion == Criterion.DRIFT and not Variant.objects.filter(version=version, weight__gt=0).exists():
+        raise RefusedError(
+            "Drift is measured on users' requests, and this version gets none. Bring it to Staging first.",
+            rule="no_requests",
+        )
+
+
+def cancel_check(*, check: CheckRun, actor: Actor, now: datetime) -> CheckRun:
+    """Stop a check that has not ended; its worker notices within seconds. Raises RefusedError."""
+    with recorded(Action.START_CHECK, actor, now, version=check.version):
+        ended = {"status": CheckStatus.CANCELLED, "finished_at": now, "lease_until": None, "phase": ""}
+        if CheckRun.objects.filter(pk=check.pk, status__in=UNFINISHED_CHECKS).update(**ended) != 1:
+            raise RefusedError("This check has ended already.", rule="already_ended")
+        details = {"criterion": check.criterion, "check": check.pk}
+        record("check_cancelled", actor=actor, now=now, version=check.version, details=details)
+        check.refresh_from_db()
+        return check

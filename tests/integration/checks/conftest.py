@@ -1,0 +1,3 @@
+from tests.support.world import people, world
+
+__all__ = ["people", "world"]
