@@ -96,8 +96,8 @@ def test_self_approval_is_refused(world, signed_in):
 def test_without_signing_in_nothing_is_told(world, client):
     for address in ("models/", "models/iris/", "audit/", "transitions/1/"):
         response = client.get(f"/api/v1/{address}")
-        assert response.status_code == 403, address
-        assert response.json()["status"] == 403
+        assert response.status_code == 401, address
+        assert response.json()["status"] == 401
 
 
 def test_a_session_needs_its_csrf_token(world):

@@ -13,6 +13,8 @@ from django.db import transaction
 from lifecycle.domain.permissions import Role
 from portal.accounts.models import RoleAssignment, User
 
+ROLES = [role.value for role in Role if role != Role.SERVICE]
+
 
 class Command(BaseCommand):
     help = "Create a person with roles; an existing person gets exactly these roles. The password is asked for."
@@ -21,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--name", default="", help="full name")
         parser.add_argument("--email", default="")
-        parser.add_argument("--role", action="append", choices=[role.value for role in Role], required=True)
+        parser.add_argument("--role", action="append", choices=ROLES, required=True)
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,6 +31,8 @@ class Command(BaseCommand):
         user, created = User.objects.get_or_create(
             username=options["username"], defaults={"first_name": first, "last_name": last, "email": options["email"]}
         )
+        if user.is_service:
+            raise CommandError(f"{user.username} is a service account; those never get the roles of people.")
         if created:
             user.set_password(_ask(user))
             user.save(update_fields=["password"])

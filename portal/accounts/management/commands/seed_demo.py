@@ -16,9 +16,12 @@ from django.utils import timezone
 
 from lifecycle import operations
 from lifecycle.approvals import still_missing
-from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain import policy as policy_values
+from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.permissions import Action, Actor, Role
 from lifecycle.domain.stages import Stage
 from lifecycle.models import ACTIVE, ModelVersion, Policy, Status, Transition
+from portal.accounts import tokens
 from portal.accounts.models import RoleAssignment, User
 
 PEOPLE = (
@@ -31,15 +34,38 @@ PEOPLE = (
 FIRST_VERSION = "1.0.0"
 
 
+REVIEWED = ("1.0.0", "1.0.1", "1.1.1", "1.1.2", "2.0.0")
+"""1.1.0 of each model is left out: recording its review is for whoever tries the demo."""
+SECURED = ("1.0.0", "1.0.1")
+CI_ACCOUNT = "demo-ci"
+
+
 def demo_policy(hour: float) -> dict[str, Any]:
-    """The lifecycle strategy's numbers, with an hour of the schedule shortened to ``hour`` seconds."""
+    """The lifecycle strategy's numbers, with an hour of the schedule shortened to ``hour`` seconds.
+
+    The stay in Staging is shortened further, to six such hours instead of 24, and asks for fewer requests.
+    """
     steps = ((5, 1 * hour), (25, 2 * hour), (50, 4 * hour), (100, 0))
     return {
         "canary_steps": [{"weight": weight, "minimum": minimum} for weight, minimum in steps],
+        "soak": {"duration": 6 * hour, "requests": 50},
+        "checks": {
+            "in_staging": ["load_test", "malformed_input", "drift"],
+            "load_test": {"users": 8, "ramp": 3, "steady": 10},
+        },
+        "retention": {"production": 180 * hour},
         "start_limit": 120,
-        "warm_window": 1800,
-        "production_retention": 1800,
+        "warm_window": 180 * hour,
         "shortened": True,
+    }
+
+
+def opening_policy(hour: float) -> dict[str, Any]:
+    """The demo's, without criteria and checks: what was in Production before there was a Stagegate was let in by it."""
+    return {
+        **demo_policy(hour),
+        "criteria": {"to_staging": [], "to_production": [], "to_archived": []},
+        "checks": {"in_development": [], "in_staging": []},
     }
 
 
@@ -52,10 +78,13 @@ class Command(BaseCommand):
         if not settings.DEMO:
             raise CommandError("This is not a demo installation: set STAGEGATE_DEMO=1 to make it one.")
         people = create_people(settings.HOME / "secrets" / "demo_people.json")
-        create_policy()
+        open_with_a_policy(people["ada"])
         for version in _first_versions():
             self.stdout.write(f"{version.model.name} {version.label} into Production")
             _bring_into_production(version, people)
+        put_policy_into_force(people["ada"])
+        record_reviews(people["mia"])
+        create_ci_token(settings.HOME / "secrets" / "ci_token", people["ada"])
 
 
 def create_people(path: Path) -> dict[str, Actor]:
@@ -82,16 +111,59 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def create_policy() -> None:
-    Policy.objects.get_or_create(
-        number=1,
-        defaults={
-            "body": demo_policy(settings.DEMO_HOUR_SECONDS),
-            "reason": "The demo: the lifecycle strategy's numbers with shortened durations.",
-            "created_by": "Stagegate",
-            "created_at": timezone.now(),
-        },
+OPENING_REASON = "The demo begins with versions that are in Production already, so nothing is asked of them."
+DEMO_REASON = "The lifecycle strategy's criteria and numbers, with shortened durations, for all that comes now."
+
+
+def open_with_a_policy(actor: Actor) -> None:
+    """Number 1 is the lifecycle strategy's own; it asks for evidence that the first versions cannot have."""
+    number_one = Policy.objects.filter(model=None).count() <= 1
+    if number_one and not Transition.objects.exists():
+        _put_into_force(opening_policy(settings.DEMO_HOUR_SECONDS), OPENING_REASON, actor)
+
+
+def put_policy_into_force(actor: Actor) -> None:
+    """Only after the opening one: later on, what applies is for whoever tries the demo to say."""
+    newest = Policy.objects.filter(model=None).first()
+    if newest is not None and newest.reason == OPENING_REASON:
+        _put_into_force(demo_policy(settings.DEMO_HOUR_SECONDS), DEMO_REASON, actor)
+
+
+def _put_into_force(body: dict[str, Any], reason: str, actor: Actor) -> None:
+    operations.change_policy(
+        model=None, values=policy_values.load(body), reason=reason, actor=actor, now=timezone.now()
     )
+
+
+def record_reviews(actor: Actor) -> None:
+    """What the demo's CI cannot know: who has read the code, and what was made of its packages."""
+    notes = {
+        Criterion.CODE_REVIEW: (REVIEWED, "I have read the training code and the model's own code in demo/models."),
+        Criterion.SECURITY_SCAN: (
+            SECURED,
+            "No scanner belongs to the demo: the packages are those of the portal's own locked requirements.",
+        ),
+    }
+    for version in ModelVersion.objects.filter(removed_at=None).exclude(stage="Archived").select_related("model"):
+        for criterion, (numbers, note) in notes.items():
+            if version.semantic_version in numbers and not version.evidence.filter(criterion=criterion).exists():
+                operations.record_evidence(
+                    version=version, criterion=criterion, passed=True, detail=note, actor=actor, now=timezone.now()
+                )
+
+
+def create_ci_token(path: Path, actor: Actor) -> None:
+    """The demo's CI gets a token that can record evidence and nothing else."""
+    if path.exists():
+        return
+    wanted = tokens.Wanted(
+        name="demo CI",
+        scopes=frozenset({Action.RECORD_EVIDENCE}),
+        expires_at=timezone.now() + tokens.LONGEST,
+        reason="The demo's CI reports the tests of every version.",
+    )
+    issued = tokens.create_for_service(account=CI_ACCOUNT, wanted=wanted, actor=actor, now=timezone.now())
+    _write_private(path, issued.text)
 
 
 def _first_versions() -> list[ModelVersion]:
