@@ -1,16 +1,29 @@
-"""Which policy applies to a model."""
+"""Which policy applies to a model, what went before it, and whether people could satisfy it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
+from django.db.models import OuterRef, QuerySet, Subquery
+
 from lifecycle.domain import policy as policy_values
-from lifecycle.models import Policy, RegisteredModel
+from lifecycle.domain.approval import Approver, missing_roles
+from lifecycle.domain.permissions import ALLOWED, Action, Role
+from lifecycle.domain.policy import Problem
+from lifecycle.domain.policy_words import Change, Section, changes, sections
+from lifecycle.domain.stages import Stage
+from lifecycle.domain.words import listed
+from lifecycle.models import Policy, RegisteredModel, Transition
+
+# ---------------------------------------------------------------- which policy applies
 
 
-def current_policy(model: RegisteredModel, now: datetime) -> Policy:
+def current_policy(model: RegisteredModel | None, now: datetime) -> Policy:
     """The newest policy of the model, else the newest one for all models; the first use writes the defaults."""
-    found = Policy.objects.filter(model=model).first() or Policy.objects.filter(model=None).first()
+    found = own_policy(model) or Policy.objects.filter(model=None).first()
     if found is not None:
         return found
     default, _ = Policy.objects.get_or_create(
@@ -23,3 +36,132 @@ def current_policy(model: RegisteredModel, now: datetime) -> Policy:
         },
     )
     return default
+
+
+def own_policy(model: RegisteredModel | None) -> Policy | None:
+    """The model's own policy, None when it follows the one of all models."""
+    found = Policy.objects.filter(model=model).first() if model is not None else None
+    return None if found is None or found.withdrawn else found
+
+
+def own_policies() -> QuerySet[Policy]:
+    """The policies in force for one model each."""
+    newest = Policy.objects.filter(model=OuterRef("model")).order_by("-number").values("number")[:1]
+    mine = Policy.objects.filter(model__isnull=False, body__isnull=False, number=Subquery(newest))
+    return mine.select_related("model").order_by("model__slug")
+
+
+def numbers_in_force(now: datetime) -> set[int]:
+    """The policies that apply to transitions requested now."""
+    return {current_policy(None, now).number, *own_policies().values_list("number", flat=True)}
+
+
+# ---------------------------------------------------------------- one policy among the others
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPage:
+    """One policy, with what was in force before it and what came after it.
+
+    ``before`` is None for the first policy of all. ``follows`` is, for a withdrawal, the policy of all models that
+    applied from then on. ``sections`` are empty for a withdrawal. ``transitions`` were requested under this policy.
+    """
+
+    policy: Policy
+    before: Policy | None
+    after: Policy | None
+    follows: Policy | None
+    in_force: bool
+    changes: tuple[Change, ...]
+    sections: tuple[Section, ...]
+    transitions: int
+
+
+def policy_page(policy: Policy) -> PolicyPage:
+    earlier = _before(policy)
+    after = Policy.objects.filter(model=policy.model, number__gt=policy.number).order_by("number").first()
+    follows = _of_all_models(policy.number) if policy.withdrawn else None
+    values = (follows or policy).values
+    return PolicyPage(
+        policy=policy,
+        before=earlier,
+        after=after,
+        follows=follows,
+        in_force=after is None and not policy.withdrawn,
+        changes=changes(earlier.values, values) if earlier else (),
+        sections=() if policy.withdrawn else sections(values),
+        transitions=Transition.objects.filter(policy=policy).count(),
+    )
+
+
+def _before(policy: Policy) -> Policy | None:
+    """The policy that applied to the same models until this one came."""
+    own = Policy.objects.filter(model=policy.model, number__lt=policy.number).first()
+    return own if own is not None and not own.withdrawn else _of_all_models(policy.number)
+
+
+def _of_all_models(number: int) -> Policy | None:
+    """The policy of all models that was in force when this number was given."""
+    return Policy.objects.filter(model=None, number__lt=number).first()
+
+
+# ---------------------------------------------------------------- who could satisfy it
+
+
+def people() -> list[Approver]:
+    """Everybody who can sign in, with their roles. Service accounts decide nothing."""
+    users = get_user_model().objects.filter(is_active=True).prefetch_related("role_assignments").order_by("pk")
+    return [Approver(user.pk, user.role_set) for user in users if Role.SERVICE not in user.role_set]
+
+
+def approval_gap(policy: policy_values.Policy, to_stage: Stage, requester_id: int | None) -> tuple[Role, ...]:
+    """The roles that nobody could fill for a transition that this person asks for; () when all could be filled."""
+    return _gap(policy.approvals(to_stage), people(), requester_id)
+
+
+def _gap(required: tuple[Role, ...], everybody: Iterable[Approver], requester_id: int | None) -> tuple[Role, ...]:
+    return missing_roles(required, [person for person in everybody if person.user_id != requester_id])
+
+
+def unsatisfiable(policy: policy_values.Policy) -> tuple[Problem, ...]:
+    """Why nobody could ever do what the policy asks, with the people there are now; () when they could."""
+    everybody = people()
+    problems = [_approvals_problem(policy, stage, everybody) for stage in Stage]
+    return tuple(problem for problem in (*problems, _waivers_problem(policy, everybody)) if problem is not None)
+
+
+def _approvals_problem(policy: policy_values.Policy, stage: Stage, everybody: list[Approver]) -> Problem | None:
+    required = policy.approvals(stage)
+    if not required:
+        return None
+    path = (f"approvals_to_{stage.lower()}",)
+    gaps = [_gap(required, everybody, person.user_id) for person in everybody if _may_ask(person)]
+    if not gaps:
+        who = listed([role.label for role in Role if role in ALLOWED[Action.REQUEST_TRANSITION]], "or")
+        return Problem(
+            path, f"Nobody has the role {who}, so nobody could ask for {stage}. Give somebody the role first."
+        )
+    least = min(gaps, key=len)
+    if not least:
+        return None
+    return Problem(
+        path,
+        f"Nobody is left who could say yes as {listed([role.label for role in least])}: whoever asks for {stage} "
+        "cannot decide, and one person fills one role. Give somebody the role, or ask for fewer approvals.",
+    )
+
+
+def _may_ask(person: Approver) -> bool:
+    return bool(person.roles & ALLOWED[Action.REQUEST_TRANSITION])
+
+
+def _waivers_problem(policy: policy_values.Policy, everybody: list[Approver]) -> Problem | None:
+    """A role that nobody has is a mistake only when no other role of the list has anybody either."""
+    roles = policy.waivers.roles
+    if not roles or any(person.roles & set(roles) for person in everybody):
+        return None
+    named = listed([role.label for role in roles], "or")
+    return Problem(
+        ("waivers", "roles"),
+        f"Nobody has the role {named}, so nobody could waive anything. Name a role that somebody has, or none.",
+    )

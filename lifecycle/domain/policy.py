@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
 
+from lifecycle.domain import policy_rules as rules
 from lifecycle.domain.criteria import TO_ARCHIVED, TO_PRODUCTION, TO_STAGING, Criterion
 from lifecycle.domain.permissions import Role
+from lifecycle.domain.policy_rules import Path, Problem
 from lifecycle.domain.stages import Stage
+
+__all__ = [
+    "Benchmark",
+    "Benchmarks",
+    "Checks",
+    "Comparison",
+    "Criteria",
+    "EvidenceRules",
+    "LoadTest",
+    "OfflineRegression",
+    "Path",
+    "Policy",
+    "PolicyError",
+    "Problem",
+    "Retention",
+    "ServiceLevels",
+    "Soak",
+    "Step",
+    "WaiverRules",
+    "dump",
+    "load",
+]
+
+SHOWN_PROBLEMS = 5
+"""How many problems ``str(error)`` tells; the error carries all of them."""
 
 
 class PolicyError(ValueError):
-    """A policy that cannot be obeyed. ``str(error)`` names the value and what is allowed."""
+    """A policy that cannot be obeyed, with all its ``problems``. ``str(error)`` names the values and the rules."""
+
+    def __init__(self, *problems: Problem) -> None:
+        told = [f"{problem.where}: {problem.message}" if problem.path else problem.message for problem in problems]
+        more = len(told) - SHOWN_PROBLEMS
+        super().__init__(" ".join(told[:SHOWN_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
+        self.problems = problems
 
 
+exact = with_config(ConfigDict(extra="forbid"))
+"""For every part of a policy: a value with an unknown name is refused instead of having no effect."""
+
+
+@exact
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a rollout: ``weight`` percent of requests for the canary, for at least ``minimum``."""
 
-    weight: int
-    minimum: timedelta
+    weight: rules.Weight
+    minimum: rules.Length
 
 
 def _default_steps() -> tuple[Step, ...]:
@@ -32,13 +71,14 @@ def _default_steps() -> tuple[Step, ...]:
     return tuple(Step(weight, timedelta(hours=length)) for weight, length in hours)
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """What is asked before a version enters a stage. An empty list asks nothing."""
 
-    to_staging: tuple[Criterion, ...] = TO_STAGING
-    to_production: tuple[Criterion, ...] = TO_PRODUCTION
-    to_archived: tuple[Criterion, ...] = TO_ARCHIVED
+    to_staging: rules.ToStaging = TO_STAGING
+    to_production: rules.ToProduction = TO_PRODUCTION
+    to_archived: rules.ToArchived = TO_ARCHIVED
 
     def of(self, stage: Stage) -> tuple[Criterion, ...]:
         return {
@@ -48,6 +88,7 @@ class Criteria:
         }.get(stage, ())
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """A bound on a metric of the training run. The first of ``metrics`` that the run recorded is the one that counts.
@@ -55,41 +96,48 @@ class Benchmark:
     Exactly one bound is given: a number, or ``at_most_metric``/``at_least_metric``, the run's own metric of a baseline.
     """
 
-    metrics: tuple[str, ...]
-    at_least: float | None = None
-    at_most: float | None = None
-    at_least_metric: str | None = None
-    at_most_metric: str | None = None
+    metrics: rules.SomeNames
+    at_least: rules.Finite | None = None
+    at_most: rules.Finite | None = None
+    at_least_metric: rules.Name | None = None
+    at_most_metric: rules.Name | None = None
 
 
+Bounded = Annotated[Benchmark, rules.obeys(rules.one_bound)]
+
+
+@exact
 @dataclass(frozen=True, slots=True)
 class Benchmarks:
     """The task of a version is its tag ``task``, or else whatever of the two has a metric that the run recorded."""
 
-    classification: Benchmark = Benchmark(metrics=("f1", "f1_score", "f1_macro", "f1_weighted"), at_least=0.85)
-    regression: Benchmark = Benchmark(metrics=("rmse", "root_mean_squared_error"), at_most_metric="baseline_rmse")
+    classification: Bounded = Benchmark(metrics=("f1", "f1_score", "f1_macro", "f1_weighted"), at_least=0.85)
+    regression: Bounded = Benchmark(metrics=("rmse", "root_mean_squared_error"), at_most_metric="baseline_rmse")
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class ServiceLevels:
     """What one replica has to reach under load. Percentages are of requests; throughput is answers a second."""
 
-    latency_p50: timedelta = timedelta(milliseconds=500)
-    latency_p95: timedelta = timedelta(seconds=1)
-    latency_p99: timedelta = timedelta(seconds=2)
-    throughput: float = 100.0
-    failed_predictions: float = 0.1
-    malformed_rejected: float = 100.0
+    latency_p50: rules.SomeTime = timedelta(milliseconds=500)
+    latency_p95: rules.SomeTime = timedelta(seconds=1)
+    latency_p99: rules.SomeTime = timedelta(seconds=2)
+    throughput: rules.Rate = 100.0
+    failed_predictions: rules.FailedPercent = 0.1
+    malformed_rejected: rules.Percent = 100.0
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class Soak:
     """How long a version serves in Staging, and how many requests it has to answer there at least."""
 
-    duration: timedelta = timedelta(hours=24)
-    requests: int = 1000
+    duration: rules.Length = timedelta(hours=24)
+    requests: rules.Requests = 1000
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class OfflineRegression:
     """``tolerance`` is how much worse a metric may be than Production's, in percent of Production's value.
@@ -98,12 +146,13 @@ class OfflineRegression:
     turn it around. ``ignored`` metrics are not compared.
     """
 
-    tolerance: float = 0.0
-    higher_is_better: tuple[str, ...] = ()
-    lower_is_better: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
+    tolerance: rules.Percent = 0.0
+    higher_is_better: rules.Names = ()
+    lower_is_better: rules.Names = ()
+    ignored: rules.Names = ()
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """When the live comparison of two versions stops a rollout. Rates are in percent of requests.
@@ -111,22 +160,23 @@ class Comparison:
     ``error_rate_increase`` is in percentage points, the increases of latency and business metric in percent.
     """
 
-    error_rate_increase: float = 2.0
-    latency_p95_increase: float = 20.0
-    drift: float = 0.3
-    prediction_psi: float = 0.2
-    business_metric_change: float = 5.0
-    staging_error_rate: float = 5.0
-    staging_latency_p95: timedelta = timedelta(seconds=2)
-    production_error_rate: float = 10.0
+    error_rate_increase: rules.Percent = 2.0
+    latency_p95_increase: rules.Increase = 20.0
+    drift: rules.Score = 0.3
+    prediction_psi: rules.Score = 0.2
+    business_metric_change: rules.Increase = 5.0
+    staging_error_rate: rules.Percent = 5.0
+    staging_latency_p95: rules.SomeTime = timedelta(seconds=2)
+    production_error_rate: rules.Percent = 10.0
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
     """Evidence older than ``longest`` is stale; ``required_tags`` must be on every version."""
 
-    longest: timedelta = timedelta(days=30)
-    required_tags: tuple[str, ...] = (
+    longest: rules.SomeTime = timedelta(days=30)
+    required_tags: rules.Names = (
         "schema_version",
         "data_version",
         "feature_set_version",
@@ -137,28 +187,34 @@ class EvidenceRules:
     )
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class WaiverRules:
     """Who may let a criterion pass that is failed or missing, and for how long; ``never`` lists what nobody may."""
 
-    roles: tuple[Role, ...] = (Role.PRODUCT_OWNER,)
-    longest: timedelta = timedelta(days=30)
-    never: tuple[Criterion, ...] = (
+    roles: rules.WaiverRoles = (Role.PRODUCT_OWNER,)
+    longest: rules.SomeTime = timedelta(days=30)
+    never: rules.AnyCriteria = (
         Criterion.ARTIFACT_SCAN,
         Criterion.APPROVALS,
         Criterion.REPLACED,
     )
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class LoadTest:
     """``users`` ask again and again: over ``ramp`` they arrive one by one, then all of them stay for ``steady``."""
 
-    users: int = 16
-    ramp: timedelta = timedelta(seconds=10)
-    steady: timedelta = timedelta(seconds=30)
+    users: rules.Users = 16
+    ramp: rules.Length = timedelta(seconds=10)
+    steady: rules.SomeTime = timedelta(seconds=30)
 
 
+ShortLoadTest = Annotated[LoadTest, rules.obeys(rules.fits_in_a_task)]
+
+
+@exact
 @dataclass(frozen=True, slots=True)
 class Checks:
     """Which checks Stagegate starts by itself, and what they use.
@@ -168,11 +224,11 @@ class Checks:
     may consist of; anything else fails the artifact scan. ``trusted_types`` may occur in skops files.
     """
 
-    in_development: tuple[Criterion, ...] = (Criterion.ARTIFACT_SCAN,)
-    in_staging: tuple[Criterion, ...] = (Criterion.LOAD_TEST, Criterion.MALFORMED_INPUT)
-    load_test: LoadTest = field(default_factory=LoadTest)
-    malformed_inputs: int = 200
-    formats: tuple[str, ...] = (
+    in_development: rules.CheckList = (Criterion.ARTIFACT_SCAN,)
+    in_staging: rules.CheckList = (Criterion.LOAD_TEST, Criterion.MALFORMED_INPUT)
+    load_test: ShortLoadTest = field(default_factory=LoadTest)
+    malformed_inputs: rules.Inputs = 200
+    formats: rules.Endings = (
         "MLmodel",
         "csv",
         "json",
@@ -188,47 +244,49 @@ class Checks:
         "yaml",
         "yml",
     )
-    trusted_types: tuple[str, ...] = ("sklearn.tree._tree.Tree",)
+    trusted_types: rules.TypeNames = ("numpy.dtype", "sklearn.tree._tree.Tree")
 
 
+@exact
 @dataclass(frozen=True, slots=True)
 class Retention:
     """``staging`` without promotion is flagged, ``archived`` is deleted, ``production`` is the least time in Production
     before a replaced version is archived. A version registered less than ``minimum_age`` ago is never deleted."""
 
-    production: timedelta = timedelta(days=30)
-    staging: timedelta = timedelta(days=7)
-    archived: timedelta = timedelta(days=90)
-    minimum_age: timedelta = timedelta(days=90)
+    production: rules.Length = timedelta(days=30)
+    staging: rules.Length = timedelta(days=7)
+    archived: rules.Length = timedelta(days=90)
+    minimum_age: rules.Length = timedelta(days=90)
 
 
+RisingSteps = Annotated[tuple[Step, ...], rules.obeys(rules.steps_rise)]
+RisingLevels = Annotated[ServiceLevels, rules.obeys(rules.latencies_rise)]
+Directed = Annotated[OfflineRegression, rules.obeys(rules.one_direction)]
+
+
+@exact
 @dataclass(frozen=True, slots=True)
 class Policy:
     """``shortened`` marks a policy whose durations are not the strategy's, so that pages can say so."""
 
     criteria: Criteria = field(default_factory=Criteria)
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
-    service_levels: ServiceLevels = field(default_factory=ServiceLevels)
+    service_levels: RisingLevels = field(default_factory=ServiceLevels)
     soak: Soak = field(default_factory=Soak)
-    offline_regression: OfflineRegression = field(default_factory=OfflineRegression)
+    offline_regression: Directed = field(default_factory=OfflineRegression)
     comparison: Comparison = field(default_factory=Comparison)
     evidence: EvidenceRules = field(default_factory=EvidenceRules)
     waivers: WaiverRules = field(default_factory=WaiverRules)
     checks: Checks = field(default_factory=Checks)
     retention: Retention = field(default_factory=Retention)
-    canary_steps: tuple[Step, ...] = field(default_factory=_default_steps)
-    staging_weight: int = 10
-    approvals_to_staging: tuple[Role, ...] = (Role.ML_ENGINEER,)
-    approvals_to_production: tuple[Role, ...] = (Role.PRODUCT_OWNER, Role.ML_ENGINEER)
-    approvals_to_archived: tuple[Role, ...] = (Role.ML_ENGINEER,)
-    start_limit: timedelta = timedelta(minutes=10)
-    warm_window: timedelta = timedelta(hours=24)
-    shortened: bool = False
-
-    def __post_init__(self) -> None:
-        _check_steps(self.canary_steps)
-        if not 0 <= self.staging_weight <= 50:
-            raise PolicyError(f"staging_weight is {self.staging_weight}; it must be between 0 and 50 percent")
+    canary_steps: RisingSteps = field(default_factory=_default_steps)
+    staging_weight: rules.StagingWeight = 10
+    approvals_to_staging: rules.ApprovalRoles = (Role.ML_ENGINEER,)
+    approvals_to_production: rules.ApprovalRoles = (Role.PRODUCT_OWNER, Role.ML_ENGINEER)
+    approvals_to_archived: rules.ApprovalRoles = (Role.ML_ENGINEER,)
+    start_limit: rules.SomeTime = timedelta(minutes=10)
+    warm_window: rules.Length = timedelta(hours=24)
+    shortened: rules.Flag = False
 
     def approvals(self, stage: Stage) -> tuple[Role, ...]:
         """The roles that must say yes before a version enters the stage."""
@@ -239,27 +297,58 @@ class Policy:
         }.get(stage, ())
 
 
-def _check_steps(steps: Sequence[Step]) -> None:
-    weights = [step.weight for step in steps]
-    if not weights or weights[-1] != 100:
-        raise PolicyError(f"canary_steps are {weights}; the last one must be 100 percent")
-    if weights != sorted(set(weights)) or weights[0] < 1:
-        raise PolicyError(f"canary_steps are {weights}; they must rise from step to step, within 1 to 100 percent")
-    if any(step.minimum < timedelta(0) for step in steps):
-        raise PolicyError("canary_steps have a negative duration; a step lasts 0 seconds or longer")
-
-
 _POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
 
 
 def dump(policy: Policy) -> dict[str, Any]:
-    """The policy as JSON values; durations are seconds."""
-    return cast("dict[str, Any]", _POLICY.dump_python(policy, mode="json"))
+    """The policy as JSON values; lengths of time are texts such as "24h", values that are None are left out."""
+    return cast("dict[str, Any]", _POLICY.dump_python(policy, mode="json", exclude_none=True))
 
 
-def load(body: Mapping[str, Any]) -> Policy:
-    """The policy that ``dump`` wrote. Values that are absent take the defaults. Raises PolicyError."""
+def load(body: object) -> Policy:
+    """The policy, as a mapping, that ``dump`` wrote, or a person. Values that are absent take the defaults.
+
+    Raises PolicyError with everything that is wrong. A rule about several values of a group or list is looked at once
+    each of them alone is right.
+    """
     try:
-        return _POLICY.validate_python(dict(body))
+        return _POLICY.validate_python(body)
     except ValidationError as error:
-        raise PolicyError(f"this is not a policy: {error}") from error
+        found = [problem for each in error.errors(include_url=False) for problem in _problems(each)]
+        raise PolicyError(*found) from None
+
+
+def _problems(error: ErrorDetails) -> Sequence[Problem]:
+    """pydantic's error as problems of ours."""
+    path = error["loc"]
+    if error["type"] == rules.REFUSED:
+        return [Problem((*path, *inner), message) for inner, message in error["ctx"]["problems"]]
+    return [Problem(path, _message(error["type"], path, error["input"]))]
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list, such as [a, b]",
+}
+
+
+def _message(kind: str, path: Path, given: object) -> str:
+    if kind in ("unexpected_keyword_argument", "invalid_key"):
+        name = str(path[-1])
+        return f"There is no value called {rules.quoted(name)} here." + rules.meant(name, _names(path[:-1]))
+    if kind == "missing":
+        return f"{path[-1]} is missing."
+    if kind == "dataclass_type":
+        return f"This has to be a group of values: {', '.join(_names(path))}."
+    return f"This has to be {_WANTED.get(kind, 'another value')}, not {rules.quoted(given)}."
+
+
+def _names(path: Path) -> list[str]:
+    """The names of the values in this part of a policy."""
+    part: Any = Policy()
+    for step in path:
+        part = part[0] if isinstance(step, int) else getattr(part, step)
+    return [each.name for each in fields(part)] if is_dataclass(part) else []

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from lifecycle.domain import policy as values
 from lifecycle.models.registry import RegisteredModel
 
 
 class Policy(models.Model):
-    """Policy ``number`` for one model, or for all models when ``model`` is None. The newest one applies."""
+    """Policy ``number`` for one model, or for all models when ``model`` is None. The newest one applies.
+
+    ``body`` None withdraws the model's own policy: from then on the model follows the one of all models again.
+    """
 
     number = models.PositiveIntegerField(unique=True)
     model = models.ForeignKey(RegisteredModel, null=True, on_delete=models.PROTECT, related_name="policies")
-    body = models.JSONField()
+    body = models.JSONField(null=True)
     reason = models.TextField()
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField()
@@ -21,10 +25,20 @@ class Policy(models.Model):
     class Meta:
         ordering = ("-number",)
         verbose_name_plural = "policies"
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(body__isnull=False) | Q(model__isnull=False), name="only_a_models_policy_is_withdrawn"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"policy {self.number}"
 
     @property
+    def withdrawn(self) -> bool:
+        return self.body is None
+
+    @property
     def values(self) -> values.Policy:
+        """Raises PolicyError for a withdrawal: it has no values, and rules no transition."""
         return values.load(self.body)
