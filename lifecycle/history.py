@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lifecycle.domain.plan import rollback_target
 from lifecycle.domain.stages import Stage
 from lifecycle.models import Kind, ModelVersion, RegisteredModel, Status, Transition, Variant, VariantRole
@@ -17,9 +19,14 @@ def production_version(model: RegisteredModel) -> ModelVersion | None:
 def production_history(model: RegisteredModel) -> list[int]:
     """The versions that entered Production and were not rolled back since, newest first."""
     ended = Transition.objects.filter(model=model, status=Status.FINISHED).order_by("-finished_at", "-id")
+    return entered_production(ended.values_list("kind", "to_stage", "version__version"))
+
+
+def entered_production(ended: Iterable[tuple[str, str, int]]) -> list[int]:
+    """The history that one model's finished transitions make: their kinds, stages and versions, newest first."""
     taken_out: set[int] = set()
     history: list[int] = []
-    for kind, to_stage, version in ended.values_list("kind", "to_stage", "version__version"):
+    for kind, to_stage, version in ended:
         if kind == Kind.ROLLBACK:
             taken_out.add(version)
         elif to_stage == Stage.PRODUCTION and version not in taken_out:

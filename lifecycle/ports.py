@@ -150,6 +150,10 @@ class Registry(Protocol):
         Works for a version that the registry has forgotten.
         """
 
+    def location(self, ref: VersionRef) -> str:
+        """The address of the version's files. For a copied version, whose source names another one, it is where the
+        files of its original are, which may have been deleted since."""
+
     def delete_version(self, ref: VersionRef) -> None:
         """Remove the version from the registry; its files stay. Removing one that is not there does nothing."""
 

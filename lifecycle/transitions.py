@@ -7,6 +7,7 @@ from typing import Any
 
 from lifecycle.audit import record
 from lifecycle.dispatch import wake
+from lifecycle.domain.gates import Finding
 from lifecycle.domain.permissions import Actor
 from lifecycle.models import Effect, Status, Transition
 
@@ -15,12 +16,14 @@ class RefusedError(Exception):
     """A request that a rule refused; nothing was changed.
 
     ``rule`` is a stable word for programs, ``str(error)`` a sentence for people, ``status`` the HTTP status that fits.
+    ``findings`` are the criteria that keep a gate closed, where that is the rule.
     """
 
-    def __init__(self, message: str, *, rule: str, status: int = 409) -> None:
+    def __init__(self, message: str, *, rule: str, status: int = 409, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(message)
         self.rule = rule
         self.status = status
+        self.findings = findings
 
 
 def change_status(row: Transition, expected: str, **values: Any) -> None:

@@ -114,3 +114,6 @@ TO_PRODUCTION = (
 )
 TO_ARCHIVED = (Criterion.REPLACED, Criterion.TIME_IN_PRODUCTION)
 """The criteria of the lifecycle strategy, by the stage that a version is to enter."""
+
+FROM_OUTSIDE = tuple(each for each in Criterion if each.about.origin == Origin.REPORTED or each == Criterion.DRIFT)
+"""The criteria that a CI system or a person reports on; for drift a person explains what the check has measured."""

@@ -42,6 +42,8 @@ class Action(StrEnum):
     CHANGE_POLICY = "change_policy"
     PLACE_HOLD = "place_hold"
     RUN_CLEAN_UP = "run_clean_up"
+    CREATE_TOKENS = "create_tokens"
+    MANAGE_TOKENS = "manage_tokens"
 
     @property
     def label(self) -> str:
@@ -49,7 +51,9 @@ class Action(StrEnum):
 
 
 _ACTION_LABELS = {
+    Action.VIEW: "look at everything",
     Action.REQUEST_TRANSITION: "ask for a transition",
+    Action.CANCEL: "cancel a transition",
     Action.ROLL_BACK: "roll back",
     Action.READ_RECORD: "read the record",
     Action.RECORD_EVIDENCE: "record evidence",
@@ -59,6 +63,8 @@ _ACTION_LABELS = {
     Action.CHANGE_POLICY: "change a policy",
     Action.PLACE_HOLD: "place or release a hold",
     Action.RUN_CLEAN_UP: "start the clean-up",
+    Action.CREATE_TOKENS: "create tokens",
+    Action.MANAGE_TOKENS: "manage service accounts and other people's tokens",
 }
 
 _EVERYBODY = frozenset(Role)
@@ -80,7 +86,24 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.CHANGE_POLICY: frozenset({Role.ADMINISTRATOR}),
     Action.PLACE_HOLD: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.AUDITOR, Role.ADMINISTRATOR}),
     Action.RUN_CLEAN_UP: frozenset({Role.ADMINISTRATOR}),
+    Action.CREATE_TOKENS: _EVERYBODY - {Role.SERVICE},
+    Action.MANAGE_TOKENS: frozenset({Role.ADMINISTRATOR}),
 }
+
+IN_PERSON = frozenset(
+    {
+        Action.APPROVE,
+        Action.REJECT,
+        Action.GRANT_WAIVER,
+        Action.CHANGE_POLICY,
+        Action.CREATE_TOKENS,
+        Action.MANAGE_TOKENS,
+    }
+)
+"""What takes a person who has signed in: a token does none of it, whatever its scopes say."""
+
+TOKEN_SCOPES = tuple(action for action in Action if action not in IN_PERSON and action != Action.VIEW)
+"""What a token can be limited to. Every token may look at everything besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +112,8 @@ class Actor:
 
     ``user_id`` is None for Stagegate itself and for changes made elsewhere; ``signed_in_by`` says how the person
     proved who they are (``password``, ``token``, ``system``); ``address`` is the network address they came from.
-    ``scopes`` are the actions that a token is limited to, None for a person who signed in.
+    ``scopes`` are the actions that a token is limited to, None for a person who signed in; ``signed_in_by`` is
+    ``token:`` and the token's name then.
     """
 
     name: str
@@ -113,10 +137,15 @@ def may(actor: Actor, action: Action) -> bool:
 
 
 def in_scope(actor: Actor, action: Action) -> bool:
-    return actor.scopes is None or action in actor.scopes
+    if actor.scopes is None:
+        return True
+    return action == Action.VIEW or (action in actor.scopes and action not in IN_PERSON)
 
 
 def require(actor: Actor, action: Action) -> None:
+    """Raises NotAllowedError."""
+    if actor.scopes is not None and action in IN_PERSON:
+        raise NotAllowedError(f"A token cannot {action.label}: that takes a person who has signed in.")
     if not in_scope(actor, action):
         raise NotAllowedError(f"This token may not {action.label}: that is not among its scopes.")
     if not may(actor, action):

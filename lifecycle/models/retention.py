@@ -58,7 +58,7 @@ class Deletion(models.Model):
 
     ``source`` is where its files are, kept here because MLflow forgets it with the version. ``files`` and
     ``freed_bytes`` are what was found and deleted there; ``kept_because`` says why files stayed although the version
-    went.
+    went. ``attempted_at`` is when the clean-up last worked on it.
     """
 
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="deletion")
@@ -73,6 +73,7 @@ class Deletion(models.Model):
     planned_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
+    attempted_at = models.DateTimeField(null=True)
     last_error = models.TextField(blank=True, default="")
 
     class Meta:

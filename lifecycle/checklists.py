@@ -1,0 +1,323 @@
+"""The gate as people work on it: each criterion with its check, and what this person may do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.paginator import Page, Paginator
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
+from lifecycle.domain.facts import EvidenceFact, Facts, Source, VersionFacts
+from lifecycle.domain.findings import Finding, Gate, State
+from lifecycle.domain.judgements import judge
+from lifecycle.domain.judgements.base import Judgement
+from lifecycle.domain.permissions import Action, Actor, Role, may
+from lifecycle.domain.plan import steps_of_change
+from lifecycle.domain.policy import Step
+from lifecycle.domain.stages import Stage
+from lifecycle.evidence import why_stale
+from lifecycle.history import production_version
+from lifecycle.models import CheckRun, CheckStatus, Evidence, ModelVersion, Policy, Transition, Variant
+from lifecycle.policies import current_policy
+from lifecycle.queries import TransitionPage, VersionPage
+
+ONE_DAY = timedelta(days=1)
+USUAL_WAIVERS = (1, 3, 7, 14, 30, 90)
+"""Days that are offered for a waiver, as far as the policy allows them."""
+EVIDENCE_PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One criterion. ``check`` is the newest run of the check that measures it, where there was one.
+
+    ``may_run``, ``may_report`` and ``may_waive`` say what this person is to be offered.
+    """
+
+    finding: Finding
+    check: CheckRun | None = None
+    may_run: bool = False
+    may_report: bool = False
+    may_waive: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.check is not None and self.check.is_unfinished
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether the newest run ended without evidence."""
+        return self.check is not None and self.check.status in (CheckStatus.BROKEN, CheckStatus.CANCELLED)
+
+    @property
+    def has_to_wait(self) -> bool:
+        """Approvals come after asking: until then they keep nobody from it."""
+        return self.finding.criterion == Criterion.APPROVALS and not self.finding.holds
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """A length that a waiver may have, and when it would end."""
+
+    days: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """One gate. ``policy`` judges it; ``steps`` are those in which requests would move; ``waiver_ends`` rises."""
+
+    gate: Gate
+    policy: Policy
+    lines: tuple[Line, ...]
+    approvals: tuple[Role, ...] = ()
+    steps: tuple[Step, ...] = ()
+    waiver_ends: tuple[Until, ...] = ()
+    may_revoke: bool = False
+
+    @property
+    def needed(self) -> tuple[Line, ...]:
+        """What keeps the change from being asked for, or from being approved."""
+        return tuple(line for line in self.lines if not line.finding.holds and not line.has_to_wait)
+
+    @property
+    def waived(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.finding.state == State.WAIVED)
+
+    @property
+    def fulfilled(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.finding.state == State.PASSED)
+
+    @property
+    def later(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.has_to_wait)
+
+    @property
+    def failed_count(self) -> int:
+        return sum(line.finding.state == State.FAILED for line in self.needed)
+
+    @property
+    def missing_count(self) -> int:
+        return sum(line.finding.state == State.MISSING for line in self.needed)
+
+    @property
+    def counted(self) -> int:
+        """How many criteria have a say before the approvals."""
+        return len(self.lines) - len(self.later)
+
+    @property
+    def is_busy(self) -> bool:
+        return any(line.is_running for line in self.lines)
+
+
+# ---------------------------------------------------------------- a version's page
+
+
+def of_version(page: VersionPage, actor: Actor, now: datetime) -> tuple[Checklist, ...]:
+    """One list for every gate of the page, with what this person may do."""
+    version = page.version
+    runs = newest_runs(version, {finding.criterion for gate in page.gates for finding in gate.findings})
+    in_force = current_policy(version.model, now)
+    lists = []
+    for gate in page.gates:
+        asked = page.active if page.active and _asks_for(page.active, version, gate.to_stage) else None
+        policy = asked.policy if asked else in_force
+        rights = _rights_of(actor, version, in_force, page.variant, page.active)
+        lists.append(
+            Checklist(
+                gate=gate,
+                policy=policy,
+                lines=tuple(_line(finding, runs.get(finding.criterion), rights) for finding in gate.findings),
+                approvals=policy.values.approvals(gate.to_stage),
+                steps=_steps(version, gate.to_stage, policy),
+                waiver_ends=_waiver_ends(in_force, now) if rights.waive else (),
+                may_revoke=may(actor, Action.GRANT_WAIVER),
+            )
+        )
+    return tuple(lists)
+
+
+def _asks_for(transition: Transition, version: ModelVersion, stage: Stage) -> bool:
+    return transition.version_id == version.pk and transition.to_stage == stage
+
+
+def newest_runs(version: ModelVersion, criteria: Collection[Criterion]) -> dict[str, CheckRun]:
+    """The newest run of each criterion's check."""
+    newest = Window(RowNumber(), partition_by=[F("criterion")], order_by=["-requested_at", "-id"])
+    rows = CheckRun.objects.filter(version=version, criterion__in=criteria).annotate(place=newest)
+    return {row.criterion: row for row in rows.filter(place=1)}
+
+
+def _steps(version: ModelVersion, to_stage: Stage, policy: Policy) -> tuple[Step, ...]:
+    stable = production_version(version.model)
+    return steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
+
+
+def _waiver_ends(policy: Policy, now: datetime) -> tuple[Until, ...]:
+    longest = policy.values.waivers.longest // ONE_DAY
+    days = sorted({*(each for each in USUAL_WAIVERS if each <= longest), longest} - {0})
+    return tuple(Until(each, now + each * ONE_DAY) for each in days)
+
+
+# ---------------------------------------------------------------- what this person may do
+
+
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    """``waive`` and ``report`` hold for every criterion but those that ``_line`` knows; ``run`` names its checks."""
+
+    run: frozenset[Criterion]
+    report: bool
+    waive: bool
+    never_waived: frozenset[Criterion]
+
+
+def _rights_of(
+    actor: Actor, version: ModelVersion, policy: Policy, variant: Variant | None, active: Transition | None
+) -> _Rights:
+    """The operations refuse the rest as well, and say why; here it is only not offered."""
+    is_open = version.removed_at is None and version.model.exact_name and version.domain_stage != Stage.ARCHIVED
+    rules = policy.values.waivers
+    asked_by_them = active is not None and active.version_id == version.pk and active.requested_by_id == actor.user_id
+    may_start = is_open and version.status == "READY" and may(actor, Action.START_CHECK)
+    return _Rights(
+        run=_runnable(variant) if may_start else frozenset(),
+        report=is_open and may(actor, Action.RECORD_EVIDENCE),
+        waive=(
+            is_open
+            and may(actor, Action.GRANT_WAIVER)
+            and bool(actor.roles & frozenset(rules.roles))
+            and rules.longest >= ONE_DAY
+            and not asked_by_them
+        ),
+        never_waived=frozenset(rules.never),
+    )
+
+
+def _runnable(variant: Variant | None) -> frozenset[Criterion]:
+    """Drift is measured on users' requests, so a version that gets none has none."""
+    checks = {each for each in Criterion if each.about.origin == Origin.CHECKED}
+    return frozenset(checks if variant and variant.weight else checks - {Criterion.DRIFT})
+
+
+def _line(finding: Finding, check: CheckRun | None, rights: _Rights) -> Line:
+    criterion = finding.criterion
+    return Line(
+        finding=finding,
+        check=check,
+        may_run=criterion in rights.run,
+        may_report=rights.report and criterion in FROM_OUTSIDE,
+        may_waive=rights.waive and criterion not in rights.never_waived and not finding.holds,
+    )
+
+
+# ---------------------------------------------------------------- a transition's page
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one criterion was when a change was asked for, and what it is now; None: it was not asked then, or now."""
+
+    label: str
+    then: Finding | None
+    now: Finding | None
+
+
+def of_transition(page: TransitionPage) -> Checklist | None:
+    """The gate as it is now, else as it was when the change was asked for; nothing is done about it from here."""
+    gate = page.gate or page.gate_as_asked
+    if gate is None or not gate.findings:
+        return None
+    return Checklist(gate=gate, policy=page.transition.policy, lines=tuple(Line(each) for each in gate.findings))
+
+
+def changes(page: TransitionPage) -> tuple[Change, ...]:
+    """The criteria that have changed since the change was asked for; approvals are meant to."""
+    if page.gate is None or page.gate_as_asked is None:
+        return ()
+    then = {each.criterion: each for each in page.gate_as_asked.findings}
+    now = {each.criterion: each for each in page.gate.findings}
+    return tuple(
+        Change(criterion.label, then.get(criterion), now.get(criterion))
+        for criterion in (*now, *(set(then) - set(now)))
+        if criterion != Criterion.APPROVALS and _state(then.get(criterion)) != _state(now.get(criterion))
+    )
+
+
+def _state(finding: Finding | None) -> State | None:
+    return finding.state if finding else None
+
+
+# ---------------------------------------------------------------- evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A piece of evidence, and why it no longer counts, "" while it does."""
+
+    row: Evidence
+    criterion: Criterion
+    stale: str
+
+
+def evidence_of(version: ModelVersion, page_number: str | None, now: datetime) -> tuple[Page[Evidence], list[Recorded]]:
+    """One page of the version's evidence, newest first."""
+    page = Paginator(version.evidence.all(), EVIDENCE_PAGE).get_page(page_number)
+    policy = current_policy(version.model, now).values
+    rows = [Recorded(row, Criterion(row.criterion), why_stale(row, version, policy, now)) for row in page.object_list]
+    return page, rows
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePage:
+    """``judgement`` is what ``policy``, the one in force, says to this evidence alone; ``judged_by`` is the number of
+    the policy that a check measured by, None for what was reported. ``newer`` is what was recorded for the same
+    criterion since."""
+
+    row: Evidence
+    criterion: Criterion
+    stale: str
+    policy: Policy
+    judgement: Judgement
+    judged_by: int | None
+    newer: Evidence | None
+    check: CheckRun | None
+
+
+def evidence_page(row: Evidence, now: datetime) -> EvidencePage:
+    version, criterion = row.version, Criterion(row.criterion)
+    policy = current_policy(version.model, now)
+    same = Evidence.objects.filter(version=version, criterion=criterion)
+    number = row.measurements.get("policy")
+    return EvidencePage(
+        row=row,
+        criterion=criterion,
+        stale=why_stale(row, version, policy.values, now),
+        policy=policy,
+        judgement=judge(criterion, policy.values, _alone(row, criterion), now),
+        judged_by=number if isinstance(number, int) else None,
+        newer=same.filter(recorded_at__gt=row.recorded_at).first(),
+        check=CheckRun.objects.filter(evidence=row).first(),
+    )
+
+
+def _alone(row: Evidence, criterion: Criterion) -> Facts:
+    """As if this were all there is, and still counted."""
+    fact = EvidenceFact(
+        id=row.pk,
+        criterion=criterion,
+        passed=row.passed,
+        source=Source(row.origin),
+        by=row.recorded_by,
+        at=row.recorded_at,
+        value=row.value,
+        unit=row.unit,
+        url=row.url,
+        detail=row.detail,
+        measurements=row.measurements,
+    )
+    return Facts(version=VersionFacts(row.version.version), evidence=(fact,))
