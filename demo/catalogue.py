@@ -5,8 +5,8 @@ Light on purpose: every start asks what is missing, and only then pays for loadi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -77,19 +77,30 @@ ENTRIES = (
 
 def missing(tracking_uri: str) -> list[Entry]:
     """The entries that the MLflow at ``tracking_uri`` has no version of. Raises httpx.HTTPError."""
-    known = {(model, version) for model in MODELS for version in _semantic_versions(tracking_uri, model)}
-    return [entry for entry in ENTRIES if (entry.model, entry.semantic_version) not in known]
+    known = registered(tracking_uri)
+    return [entry for entry in ENTRIES if entry not in known]
 
 
-def _semantic_versions(tracking_uri: str, model: str) -> set[str]:
-    found: list[dict[str, Any]] = []
+def registered(tracking_uri: str) -> dict[Entry, int]:
+    """MLflow's number of every entry that it has a version of. Raises httpx.HTTPError."""
+    numbers = {(model, tag): number for model in MODELS for tag, number in _semantic_versions(tracking_uri, model)}
+    return {
+        entry: numbers[entry.model, entry.semantic_version]
+        for entry in ENTRIES
+        if (entry.model, entry.semantic_version) in numbers
+    }
+
+
+def _semantic_versions(tracking_uri: str, model: str) -> Iterator[tuple[str, int]]:
+    """The semantic version and number of every version that has one."""
     query = {"filter": f"name='{model}'", "max_results": "200"}
     with httpx.Client(base_url=tracking_uri, timeout=ASK_SECONDS, trust_env=False) as client:
         while True:
             answer = client.get("/api/2.0/mlflow/model-versions/search", params=query).raise_for_status().json()
-            found += answer.get("model_versions", [])
+            for version in answer.get("model_versions", []):
+                tags = {tag["key"]: tag["value"] for tag in version.get("tags", [])}
+                if "semantic_version" in tags:
+                    yield tags["semantic_version"], int(version["version"])
             if not answer.get("next_page_token"):
-                break
+                return
             query["page_token"] = answer["next_page_token"]
-    tags = [{tag["key"]: tag["value"] for tag in version.get("tags", [])} for version in found]
-    return {tag["semantic_version"] for tag in tags if "semantic_version" in tag}

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest
 
-from lifecycle.domain.permissions import Action, Actor, NotAllowedError, require
-from lifecycle.models import ModelVersion, RegisteredModel, Transition
-from portal.accounts.models import User
+from lifecycle.domain.permissions import Action, Actor, NotAllowedError, may, require
+from lifecycle.models import CheckRun, Evidence, ModelVersion, Policy, RegisteredModel, Transition, Waiver
+from portal.accounts.models import ApiToken, User
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in person as the lifecycle knows people."""
+    """The signed-in person, or the bearer of a token, as the lifecycle knows people."""
     user = request.user
     if not isinstance(user, User):
         raise NotAllowedError("Sign in first.")
+    auth = getattr(request, "auth", None)
+    token = auth if isinstance(auth, ApiToken) else None
     return Actor(
         name=user.display_name,
         user_id=user.pk,
         roles=user.role_set,
-        signed_in_by="password",
+        signed_in_by=f"token:{token.name}" if token else "password",
         address=request.META.get("REMOTE_ADDR", ""),
+        scopes=token.actions if token else None,
     )
 
 
@@ -40,10 +43,51 @@ def version_for(request: HttpRequest, slug: str, version: int) -> ModelVersion:
     return found
 
 
+def policy_for(request: HttpRequest, number: int) -> Policy:
+    require(actor_of(request), Action.VIEW)
+    found = Policy.objects.select_related("model").filter(number=number).first()
+    if found is None:
+        raise Http404(f"There is no policy {number}.")
+    return found
+
+
 def transition_for(request: HttpRequest, pk: int) -> Transition:
     require(actor_of(request), Action.VIEW)
     rows = Transition.objects.select_related("version__model", "model", "policy", "stable", "previous")
     found = rows.filter(pk=pk).first()
     if found is None:
         raise Http404(f"There is no transition {pk}.")
+    return found
+
+
+def check_for(request: HttpRequest, pk: int) -> CheckRun:
+    require(actor_of(request), Action.VIEW)
+    found = CheckRun.objects.select_related("version__model", "policy").filter(pk=pk).first()
+    if found is None:
+        raise Http404(f"There is no check {pk}.")
+    return found
+
+
+def evidence_for(request: HttpRequest, pk: int) -> Evidence:
+    require(actor_of(request), Action.VIEW)
+    found = Evidence.objects.select_related("version__model").filter(pk=pk).first()
+    if found is None:
+        raise Http404(f"There is no evidence {pk}.")
+    return found
+
+
+def waiver_for(request: HttpRequest, pk: int) -> Waiver:
+    require(actor_of(request), Action.VIEW)
+    found = Waiver.objects.select_related("version__model").filter(pk=pk).first()
+    if found is None:
+        raise Http404(f"There is no waiver {pk}.")
+    return found
+
+
+def token_for(request: HttpRequest, pk: int) -> ApiToken:
+    """One's own token, or as an administrator anybody's; whether there is another's is not told to others."""
+    actor = actor_of(request)
+    found = ApiToken.objects.select_related("user").filter(pk=pk).first()
+    if found is None or not (found.user_id == actor.user_id or may(actor, Action.MANAGE_TOKENS)):
+        raise Http404(f"You have no token {pk}.")
     return found

@@ -10,6 +10,10 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
+TIDY_SECONDS = 600
+RETENTION_LOOK_SECONDS = 60
+"""How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
+
 app = Celery("stagegate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["lifecycle"])
@@ -23,6 +27,9 @@ def _clock(sender: Celery, **_: object) -> None:
         "lifecycle.mirror": settings.MIRROR_SECONDS,
         "lifecycle.observe_traffic": settings.OBSERVE_SECONDS,
         "lifecycle.retire_idle": settings.SWEEP_SECONDS,
+        "lifecycle.tidy_observations": TIDY_SECONDS,
+        "lifecycle.start_checks": settings.SWEEP_SECONDS,
+        "lifecycle.retention": RETENTION_LOOK_SECONDS,
     }
     for task, seconds in schedule.items():
         sender.add_periodic_task(seconds, sender.signature(task), name=task, expires=seconds)

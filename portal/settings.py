@@ -101,6 +101,7 @@ DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["portal.accounts.backends.People"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -124,16 +125,24 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "portal.statics.PlotlyFinder",
+]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "portal.statics.GzippedManifestStorage"},
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "portal.api.authentication.BearerToken",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "portal.api.pagination.Newest",
     "EXCEPTION_HANDLER": "portal.api.errors.problem",
     "UNAUTHENTICATED_USER": None,
@@ -166,6 +175,7 @@ WEBHOOK_SECRET = env.str("STAGEGATE_WEBHOOK_SECRET", "")
 
 MIRROR_SECONDS = env.float("STAGEGATE_MIRROR_SECONDS", 5.0)
 SWEEP_SECONDS = env.float("STAGEGATE_SWEEP_SECONDS", 5.0)
+RETENTION_SECONDS = env.float("STAGEGATE_RETENTION_SECONDS", 24 * DEMO_HOUR_SECONDS if DEMO else 86400.0)
 OBSERVE_SECONDS = env.float("STAGEGATE_OBSERVE_SECONDS", 2.0 if DEMO else 10.0)
 
 GATEWAY_URL = env.str("STAGEGATE_GATEWAY_URL", "http://127.0.0.1:8080").rstrip("/")

@@ -5,7 +5,21 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from portal.web import health, home, models, record, transitions, versions
+from portal.web import (
+    checks,
+    evidence,
+    evidence_pages,
+    health,
+    home,
+    models,
+    policies,
+    record,
+    retention,
+    semantic_version,
+    tokens,
+    transitions,
+    versions,
+)
 
 handler403 = "portal.web.answers.forbidden"
 handler404 = "portal.web.answers.not_found"
@@ -19,12 +33,36 @@ urlpatterns = [
     path("models/<str:slug>/roll-back/", models.roll_back, name="model-roll-back"),
     path("models/<str:slug>/versions/<int:version>/", versions.version_detail, name="version"),
     path("models/<str:slug>/versions/<int:version>/request/", versions.request_transition, name="request-transition"),
+    path("models/<str:slug>/versions/<int:version>/checks/", checks.start, name="start-check"),
+    path("models/<str:slug>/versions/<int:version>/evidence/", evidence.record, name="record-evidence"),
+    path(
+        "models/<str:slug>/versions/<int:version>/evidence/<int:pk>/", evidence_pages.evidence_detail, name="evidence"
+    ),
+    path("models/<str:slug>/versions/<int:version>/waivers/", evidence.waive, name="grant-waiver"),
+    path("waivers/<int:pk>/revoke/", evidence.revoke, name="revoke-waiver"),
+    path("checks/<int:pk>/cancel/", checks.cancel, name="cancel-check"),
+    path(
+        "models/<str:slug>/versions/<int:version>/semantic-version/",
+        semantic_version.accept,
+        name="accept-semantic-version",
+    ),
     path("transitions/<int:pk>/", transitions.transition_detail, name="transition"),
     path("transitions/<int:pk>/approve/", transitions.approve, name="approve"),
     path("transitions/<int:pk>/reject/", transitions.reject, name="reject"),
     path("transitions/<int:pk>/cancel/", transitions.cancel, name="cancel"),
     path("transitions/<int:pk>/roll-back/", transitions.roll_back, name="roll-back"),
+    path("policies/", policies.policy_list, name="policies"),
+    path("policies/edit/", policies.edit, name="edit-policy"),
+    path("policies/withdraw/", policies.withdraw, name="withdraw-policy"),
+    path("policies/<int:number>/", policies.policy_detail, name="policy"),
+    path("policies/<int:number>/policy.yaml", policies.export, name="policy-file"),
+    path("retention/", retention.retention, name="retention"),
+    path("retention/run/", retention.run, name="run-clean-up"),
+    path("models/<str:slug>/versions/<int:version>/hold/", retention.hold, name="place-hold"),
+    path("models/<str:slug>/versions/<int:version>/hold/release/", retention.release, name="release-hold"),
     path("record/", record.record, name="record"),
+    path("account/tokens/", tokens.tokens, name="tokens"),
+    path("account/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
     path(
         "sign-in/",
         LoginView.as_view(template_name="accounts/sign_in.html", redirect_authenticated_user=True),

@@ -23,9 +23,9 @@ from django.utils import timezone
 
 from lifecycle import adapters, artifacts, mirror
 from lifecycle.audit import record
-from lifecycle.checks import artifact_scan, drift, load_test, malformed_input
-from lifecycle.checks.base import CheckCancelledError, Entry, Report, Result, Subject
 from lifecycle.check_queue import queue
+from lifecycle.checks import artifact_scan, drift, load_test, malformed_input
+from lifecycle.checks.base import CheckCancelledError, Entry, Result, Subject
 from lifecycle.dispatch import CHECKS_QUEUE, send
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.gates import Source

@@ -10,15 +10,21 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from lifecycle.domain.permissions import NotAllowedError
-from lifecycle.operations import RefusedError
+from lifecycle.gating import dump_finding
+from lifecycle.operations import PolicyRefusedError, RefusedError
+from lifecycle.policy_files import FileProblem
 
 MEDIA_TYPE = "application/problem+json"
 
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer for an exception in an API view; None leaves an unexpected one to Django's 500."""
+    if isinstance(error, PolicyRefusedError):
+        problems = [policy_problem(each) for each in error.problems]
+        return _answer(error.status, error.rule, str(error), {"problems": problems})
     if isinstance(error, RefusedError):
-        return _answer(error.status, error.rule, str(error))
+        closed_by = [dump_finding(finding) for finding in error.findings]
+        return _answer(error.status, error.rule, str(error), {"closed_by": closed_by} if closed_by else {})
     if isinstance(error, NotAllowedError):
         return _answer(403, "role", str(error))
     if isinstance(error, Http404):
@@ -33,6 +39,16 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         if name in response.headers:
             answer.headers[name] = response.headers[name]
     return answer
+
+
+def policy_problem(problem: FileProblem) -> dict[str, Any]:
+    """What is wrong in a policy; line and column are null where there was no file."""
+    return {
+        "line": problem.line or None,
+        "column": problem.column or None,
+        "path": list(problem.path),
+        "message": problem.message,
+    }
 
 
 def _rule(error: Exception) -> str:

@@ -6,8 +6,22 @@ from typing import Any
 
 from rest_framework import serializers
 
+from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Approval, AuditEntry, Effect, ModelVersion, RegisteredModel, Transition, Variant
+from lifecycle.evidence import why_other_artifact, why_stale
+from lifecycle.models import (
+    Approval,
+    AuditEntry,
+    CheckRun,
+    Effect,
+    Evidence,
+    ModelVersion,
+    RegisteredModel,
+    Transition,
+    Variant,
+    Waiver,
+)
+from lifecycle.operations.evidence import LONGEST_DETAIL, LONGEST_UNIT, LONGEST_URL
 
 
 class VariantSerializer(serializers.ModelSerializer[Variant]):
@@ -143,3 +157,126 @@ class TransitionRequestSerializer(ReasonSerializer):
     model = serializers.CharField()
     version = serializers.IntegerField(min_value=1)
     to_stage = serializers.ChoiceField(choices=[stage.value for stage in Stage])
+
+
+# ---------------------------------------------------------------- evidence
+
+
+class CriterionField(serializers.ChoiceField):
+    """A criterion by its identifier. The refusal of another one lists those that there are."""
+
+    default_error_messages = {"invalid_choice": "There is no criterion “{input}”. There are: " + ", ".join(Criterion)}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=[criterion.value for criterion in Criterion], **kwargs)
+
+    def to_internal_value(self, data: Any) -> Criterion:
+        return Criterion(super().to_internal_value(data if isinstance(data, str) else ""))
+
+
+class EvidenceRequestSerializer(serializers.Serializer[Any]):
+    criterion = CriterionField()
+    outcome = serializers.ChoiceField(choices=["passed", "failed"])
+    value = serializers.FloatField(required=False, allow_null=True, default=None)
+    unit = serializers.CharField(allow_blank=True, default="", max_length=LONGEST_UNIT)
+    url = serializers.CharField(allow_blank=True, default="", max_length=LONGEST_URL)
+    detail = serializers.CharField(allow_blank=True, default="", max_length=LONGEST_DETAIL)
+
+
+class EvidenceSerializer(serializers.ModelSerializer[Evidence]):
+    """``stale`` says why it no longer counts, "" while it does; the context's ``policy`` is the one in force."""
+
+    outcome = serializers.SerializerMethodField()
+    source = serializers.CharField(source="origin")  # type: ignore[assignment]  # the metaclass takes fields away
+    by = serializers.CharField(source="recorded_by")
+    at = serializers.DateTimeField(source="recorded_at")
+    stale = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Evidence
+        fields = (
+            "id",
+            "criterion",
+            "outcome",
+            "source",
+            "by",
+            "at",
+            "value",
+            "unit",
+            "url",
+            "detail",
+            "measurements",
+            "artifact_digest",
+            "stale",
+        )
+
+    def get_outcome(self, row: Evidence) -> str:
+        return "passed" if row.passed else "failed"
+
+    def get_stale(self, row: Evidence) -> str:
+        return why_stale(row, self.context["version"], self.context["policy"], self.context["now"])
+
+
+class WaiverRequestSerializer(ReasonSerializer):
+    """Until ``expires_at``, or for ``days`` from now; one of the two."""
+
+    criterion = CriterionField()
+    days = serializers.IntegerField(required=False, min_value=1, max_value=3650)
+    expires_at = serializers.DateTimeField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("days" in attrs) == ("expires_at" in attrs):
+            raise serializers.ValidationError({"days": "Give either days or expires_at."})
+        return attrs
+
+
+class WaiverSerializer(serializers.ModelSerializer[Waiver]):
+    """``stale`` says why it does not count although its time has not passed."""
+
+    stale = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Waiver
+        fields = (
+            "id",
+            "criterion",
+            "reason",
+            "granted_by",
+            "granted_at",
+            "expires_at",
+            "revoked_at",
+            "revoked_by",
+            "revoked_reason",
+            "stale",
+        )
+
+    def get_stale(self, row: Waiver) -> str:
+        return why_other_artifact(row, self.context["version"])
+
+
+class CheckRequestSerializer(serializers.Serializer[Any]):
+    criterion = CriterionField()
+
+
+class CheckSerializer(serializers.ModelSerializer[CheckRun]):
+    """``evidence`` is the id of what the run recorded, null before its end or when it could not be carried out."""
+
+    policy = serializers.IntegerField(source="policy.number")
+    requested_by = serializers.CharField(source="requested_by_name")
+
+    class Meta:
+        model = CheckRun
+        fields = (
+            "id",
+            "criterion",
+            "status",
+            "progress",
+            "phase",
+            "policy",
+            "requested_by",
+            "requested_at",
+            "started_at",
+            "finished_at",
+            "error",
+            "evidence",
+        )

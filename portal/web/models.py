@@ -7,7 +7,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import operations, queries
+from lifecycle import operations, policies, queries
+from lifecycle.domain.permissions import Action, may
 from lifecycle.domain.stages import Stage
 from portal.access import actor_of, model_for
 from portal.filters import stage_named
@@ -36,7 +37,12 @@ def model_list(request: HttpRequest) -> HttpResponse:
 
 def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
     model = model_for(request, slug)
-    context = {"page": queries.model_page(model, actor_of(request)), "gateway_url": settings.GATEWAY_URL}
+    context = {
+        "page": queries.model_page(model, actor_of(request)),
+        "policy": policies.current_policy(model, timezone.now()),
+        "may_change_policy": may(actor_of(request), Action.CHANGE_POLICY),
+        "gateway_url": settings.GATEWAY_URL,
+    }
     return render(request, "models/_live.html" if wants_part(request) else "models/detail.html", context)
 
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import operations, queries
+from lifecycle import checklists, operations, queries
 from portal.access import actor_of, transition_for
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import ReasonForm
@@ -17,8 +17,13 @@ from portal.web.forms import ReasonForm
 def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """The rollout; htmx asks for the part that moves."""
     transition = transition_for(request, pk)
+    now = timezone.now()
+    page = queries.transition_page(transition, actor_of(request), now)
     context = {
-        "page": queries.transition_page(transition, actor_of(request)),
+        "page": page,
+        "checklist": checklists.of_transition(page),
+        "gate_changes": checklists.changes(page),
+        "now": now,
         "effects": transition.effects.all(),
         "approvals": transition.approvals.all(),
         "record": queries.record_of(transition)[:100],

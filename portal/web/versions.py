@@ -6,20 +6,37 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import operations, queries
+from lifecycle import checklists, operations, queries, queries_retention
 from lifecycle.domain.stages import Stage
+from lifecycle.versions import may_accept, semantic_version_of
 from portal.access import actor_of, version_for
-from portal.web.answers import invalid, refused
+from portal.templatetags.gate import headline
+from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import RequestForm
 
 
 def version_detail(request: HttpRequest, slug: str, version: int) -> HttpResponse:
-    found = version_for(request, slug, version)
+    """A version with the gates ahead of it; htmx asks for the part that moves."""
+    found, now = version_for(request, slug, version), timezone.now()
+    actor = actor_of(request)
+    page = queries.version_page(found, actor, now)
+    evidence, recorded = checklists.evidence_of(found, request.GET.get("page"), now)
+    lists = checklists.of_version(page, actor, now)
     context = {
-        "page": queries.version_page(found, actor_of(request)),
+        "page": page,
+        "version": found,
+        "checklists": lists,
+        "busy": any(each.is_busy for each in lists),
+        "news": headline(lists[0]) if lists else "",
+        "evidence": evidence,
+        "recorded": recorded,
+        "verdict": semantic_version_of(found),
+        "may_accept": may_accept(found, actor),
+        "retention": queries_retention.version_retention(found, actor, now),
         "registry_url": settings.MLFLOW_PUBLIC_URL,
+        "now": now,
     }
-    return render(request, "versions/detail.html", context)
+    return render(request, "versions/_live.html" if wants_part(request) else "versions/detail.html", context)
 
 
 @require_POST

@@ -41,12 +41,26 @@
   // A dialog is shown as a copy outside of the part of the page that is exchanged while it is open. Without this
   // script the browser opens the original by itself (commandfor).
 
-  // A reason that was typed is kept: while the page is open, and over a refusal.
-  const SENT = "stagegate-sent-reason";
+  // What was typed or chosen is kept: while the page is open, and over a refusal.
+  const SENT = "stagegate-sent-answers";
   const sent = sessionStorage.getItem(SENT);
   sessionStorage.removeItem(SENT);
   const wasRefused = document.querySelector(".notice-error") !== null;
   const drafts = new Map(sent && wasRefused ? [JSON.parse(sent)] : []);
+
+  // The answers of a dialog: every field that a person fills in, by its name.
+  const answerFields = (dialog) =>
+    [...dialog.querySelectorAll("input:not([type=hidden]), select, textarea")].filter((field) => field.name);
+
+  const answersOf = (dialog) =>
+    answerFields(dialog).map((field) => (/^(radio|checkbox)$/.test(field.type) ? field.checked : field.value));
+
+  const setAnswers = (dialog, answers) => {
+    answerFields(dialog).forEach((field, place) => {
+      if (typeof answers[place] === "boolean") field.checked = answers[place];
+      else if (answers[place] !== undefined) field.value = answers[place];
+    });
+  };
 
   const openDialog = (opener) => {
     const id = opener.getAttribute("commandfor");
@@ -54,18 +68,17 @@
     dialog.removeAttribute("id");
     for (const inner of dialog.querySelectorAll("[id]")) inner.removeAttribute("id");
     document.body.append(dialog);
-    const reason = dialog.querySelector("textarea");
-    reason.value = drafts.get(id) || "";
+    setAnswers(dialog, drafts.get(id) || []);
     dialog.addEventListener("submit", (event) => {
-      if (event.submitter?.formMethod !== "dialog") sessionStorage.setItem(SENT, JSON.stringify([id, reason.value]));
+      if (event.submitter?.formMethod !== "dialog") sessionStorage.setItem(SENT, JSON.stringify([id, answersOf(dialog)]));
     });
     dialog.addEventListener("close", () => {
-      drafts.set(id, reason.value);
+      drafts.set(id, answersOf(dialog));
       dialog.remove();
       document.querySelector(`[commandfor="${id}"]`)?.focus();
     });
     dialog.showModal();
-    reason.focus();
+    (answerFields(dialog)[0] || dialog.querySelector("button"))?.focus();
   };
 
   document.addEventListener("click", (event) => {

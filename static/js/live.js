@@ -1,6 +1,7 @@
 // Keeps the moving part of a page up to date by asking for it again every few seconds.
-// It rests in hidden tabs, holds still under the person's hand, says when the connection is lost, and
-// stops for good when the answer carries data-live-end.
+// It rests in hidden tabs, holds still under the person's hand, leaves open what was opened, says when the connection
+// is lost, goes as often as the answer asks for (data-live-pace, in seconds), and stops for good when the answer
+// carries data-live-end.
 (() => {
   "use strict";
 
@@ -11,7 +12,7 @@
   const SIGNED_OUT = "You have been signed out. Reload the page to sign in again.";
   const MOST_HELD = 5;
 
-  const every = Number(region.dataset.live) * 1000;
+  let every = Number(region.dataset.live) * 1000;
   const notice = document.getElementById("connection");
   const announcer = document.getElementById("announcer");
   let timer = 0;
@@ -48,9 +49,22 @@
     return held > 0;
   };
 
+  // Folded parts, by id: open or not, as the person has left them.
+  let folds = new Map();
+
+  const noteFolds = () => {
+    folds = new Map([...region.querySelectorAll("details[id]")].map((fold) => [fold.id, fold.open]));
+  };
+
+  const restoreFolds = () => {
+    for (const fold of region.querySelectorAll("details[id]")) fold.open = folds.get(fold.id) ?? fold.open;
+  };
+
   const lookAtNews = () => {
     const news = region.querySelector("[data-announce]");
     if (news) setText(announcer, news.dataset.announce);
+    const pace = region.querySelector("[data-live-pace]");
+    if (pace) every = Number(pace.dataset.livePace) * 1000;
     ended = Boolean(region.querySelector("[data-live-end]"));
   };
 
@@ -60,9 +74,13 @@
   region.addEventListener("htmx:beforeSwap", (event) => {
     if (signedOut(event.detail.xhr)) ended = true;
     if (ended || mustHold()) event.detail.shouldSwap = false;
+    else noteFolds();
   });
 
-  region.addEventListener("htmx:afterSwap", lookAtNews);
+  region.addEventListener("htmx:afterSwap", () => {
+    restoreFolds();
+    lookAtNews();
+  });
 
   region.addEventListener("htmx:afterRequest", (event) => {
     if (!event.detail.successful) say(LOST);

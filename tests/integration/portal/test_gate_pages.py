@@ -1,12 +1,17 @@
 """The gate on the version's and the transition's page, and the pages of evidence."""
 
+import re
+import subprocess
 from datetime import timedelta
+from hashlib import sha256
+from html import unescape
 
 import pytest
 from django.urls import reverse
 
 from lifecycle import operations
 from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.stages import Stage
 from lifecycle.models import CheckRun, CheckStatus, Evidence, Policy, Waiver
 
@@ -262,12 +267,11 @@ SCAN = {
     ],
     "formats": ["MLmodel"],
 }
+FEATURE = {"feature": HOSTILE, "distance": 0.42, "edges": [1.0], "reference": [0.5, 0.5], "seen": [0, 1]}
 DRIFT = {
     "value": 0.42,
     "rows": 1000,
-    "distributions": [
-        {"feature": HOSTILE, "distance": 0.42, "edges": [1.0], "categories": [], "reference": [0.5, 0.5], "seen": [0, 1]}
-    ],
+    "distributions": [{**FEATURE, "categories": []}],
     "not_compared": {"width": "was given in 3 rows only"},
 }
 
@@ -323,3 +327,19 @@ def test_evidence_of_another_version_is_not_there(world, signed_in, address):
 def test_evidence_is_shown_to_nobody_who_has_not_signed_in(world, client):
     row = evidence(world, "unit_tests")
     assert client.get(f"{PAGE}evidence/{row.pk}/")["Location"].startswith("/sign-in/")
+
+
+def test_the_command_on_the_page_prints_the_digest(world, signed_in, tmp_path):
+    """Whoever doubts the digest computes it again with what every system has."""
+    for name, text in {"MLmodel": "flavors: {}", "code/prepare.py": "pass", "a name.txt": "x", "é.json": "{}"}.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    found = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
+    digest = manifest_digest({name: sha256(path.read_bytes()).hexdigest() for name, path in found.items()})
+    row = evidence(world, "artifact_scan", artifact_digest=digest)
+    page = text_of(signed_in("aron").get(f"{PAGE}evidence/{row.pk}/"))
+    command = unescape(re.search(r'aria-label="Command">(.*?)</pre>', page, re.DOTALL).group(1))
+    printed = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert printed.split()[0] == digest
+    assert digest in page

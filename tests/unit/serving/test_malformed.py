@@ -192,3 +192,87 @@ def test_what_a_caller_sends_is_repeated_only_in_part():
 def test_tensors_of_a_wrong_shape(payload):
     schema = Schema([TensorSpec(np.dtype("float64"), (-1, 2))])
     assert refusal(json.dumps(payload).encode(), schema).status == 400
+
+
+TENSOR_VALUES = {
+    "null": ("float64", [[1.0, None]], "expected a number, got"),
+    "text for a number": ("float64", [[1.0, "1.5"]], "expected a number, got text '1.5'"),
+    "boolean for a number": ("float64", [[1.0, True]], "expected a number, got boolean True"),
+    "object for a number": ("float64", [[1.0, {}]], "expected a number, got object"),
+    "list for a number": ("float64", [[1.0, [2.0]]], "expected a number, got list"),
+    "too large for a float": ("float32", [[1.0, 1e39]], "too large"),
+    "fraction for a whole number": ("int64", [[1, 1.5]], "expected a whole number, got number 1.5"),
+    "boolean for a whole number": ("int64", [[1, True]], "expected a whole number, got boolean True"),
+    "beyond 64 bits": ("int64", [[1, 2**63]], "is outside"),
+    "beyond a byte": ("uint8", [[1, 256]], "256 is outside 0 to 255"),
+    "below a byte": ("uint8", [[1, -1]], "-1 is outside 0 to 255"),
+    "number for a boolean": ("bool", [[True, 1]], "expected true or false, got number 1"),
+    "text for a boolean": ("bool", [[True, "false"]], "expected true or false"),
+    "number for text": ("str", [["x", 1]], "expected text, got number 1"),
+    "null for text": ("str", [["x", None]], "expected text, got"),
+}
+
+
+@pytest.mark.parametrize("form", ["inputs", "instances"])
+@pytest.mark.parametrize(("dtype", "values", "reason"), TENSOR_VALUES.values(), ids=TENSOR_VALUES.keys())
+def test_elements_of_a_tensor(dtype, values, reason, form):
+    schema = Schema([TensorSpec(np.dtype(dtype), (-1, 2))])
+    reply = refusal(json.dumps({form: values}).encode(), schema)
+    assert reply.status == 400
+    assert reason in reply.json["message"]
+
+
+NAMED_TENSORS = Schema([TensorSpec(np.dtype("float64"), (-1, 2), "a"), TensorSpec(np.dtype("int64"), (-1,), "b")])
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({"inputs": {"a": [[1, 2]], "b": ["1"]}}, "input 'b': expected a whole number, got text '1'"),
+        ({"inputs": {"a": [[1, None]], "b": [1]}}, "input 'a': expected a number"),
+        ({"inputs": {"a": [[1, 2]], "b": [1], "c": [1]}}, "no such inputs: 'c'"),
+        ({"inputs": {"a": [[1, 2]]}}, "missing inputs"),
+        ({"inputs": {"a": [[1, 2]], "b": 1}}, "Shape of input"),
+        ({"inputs": {"a": [[1, 2]], "b": [1]}, "more": 1}, "unknown fields: 'more'"),
+        ({"inputs": {"a": [[1, 2]], "b": [1]}, "instances": []}, "exactly one of"),
+        ({"instances": [{"a": [1, 2], "b": 1.5}]}, "input 'b': expected a whole number"),
+        ({"instances": [{"a": [1, 2], "b": 1, "c": 1}]}, "no such inputs: 'c'"),
+    ],
+)
+def test_tensors_by_name(payload, reason):
+    reply = refusal(json.dumps(payload).encode(), NAMED_TENSORS)
+    assert reply.status == 400
+    assert reason in reply.json["message"]
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e400"])
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_numbers_that_are_no_json_in_a_tensor(dtype, token):
+    schema = Schema([TensorSpec(np.dtype(dtype), (-1, 2))])
+    reply = refusal(b'{"inputs": [[1, %s]]}' % token.encode(), schema)
+    assert "not valid JSON" in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        ("datetime", "", "expected a date, got text ''"),
+        ("datetime", "NaT", "expected a date, got text 'NaT'"),
+        ("datetime", "not a date", "not a date"),
+        ("datetime", 3, "expected text, got number 3"),
+        ("binary", "!!", "expected base64, got text '!!'"),
+        ("binary", "aGVsbG8", "expected base64"),
+        ("binary", "\u00e9", "expected base64"),
+        ("binary", 3, "expected text, got number 3"),
+    ],
+)
+def test_dates_and_bytes(kind, value, reason):
+    schema = Schema([ColSpec(kind, "c")])
+    assert reason in refusal(json.dumps({"dataframe_records": [{"c": value}]}).encode(), schema).json["message"]
+
+
+@pytest.mark.parametrize("value", ["aGVsbG8=", "aGVs\nbG8=\n", ""])
+def test_bytes_in_base64_are_taken(value):
+    recorder = Recorder()
+    with started(app_for(pyfunc(recorder, Schema([ColSpec("binary", "c")])))) as client:
+        assert client.post({"dataframe_records": [{"c": value}]}).status == 200

@@ -1,0 +1,161 @@
+"""Figures and the values behind them, from what checks write down."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import plotly
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.domain.policy import ServiceLevels
+from portal import charts, measurements
+from portal.measurements import FeatureDrift, Second
+
+LEVELS = ServiceLevels()
+SERIES = [[1, 40, 0, 0.02, 0.03, 4], [2, 90, 1, 0.021, 0.04, 8], [3, 0, 0, None, None, 8]]
+SECONDS = measurements.seconds_of({"series": SERIES})
+ROOT = Path(__file__).parents[3]
+CSS = ROOT / "static" / "css" / "tokens.css"
+
+
+def feature(name="petal_length", distance=0.42, bins=("up to 1", "over 1"), trained=(0.5, 0.5), seen=(0.1, 0.9)):
+    return FeatureDrift(name, distance, bins, trained, seen)
+
+
+def traces(figure):
+    return {trace["name"]: trace for trace in figure["data"]}
+
+
+def test_a_load_test_is_drawn_with_throughput_latency_and_the_limits():
+    figure = charts.load_test(SECONDS, LEVELS, ramp=2)
+    found = traces(figure)
+    assert found["answers"]["y"] == [40, 89, 0]
+    assert found["failed"]["y"] == [0, 1, 0]
+    assert found["p95"]["y"] == [0.03, 0.04, None]
+    limits = {shape["y0"] for shape in figure["layout"]["shapes"] if shape["name"] == charts.LIMIT}
+    assert limits == {100.0, 0.5, 1.0}
+    assert any(shape["x0"] == shape["x1"] == 2 for shape in figure["layout"]["shapes"])
+    words = {each["text"] for each in figure["layout"]["annotations"]}
+    assert {"at least 100", "p50 at most 0.5 s", "p95 at most 1 s"} <= words
+
+
+def test_the_limits_are_those_of_the_policy():
+    levels = ServiceLevels(latency_p95=timedelta(milliseconds=250), throughput=7.5)
+    words = {each["text"] for each in charts.load_test(SECONDS, levels)["layout"]["annotations"]}
+    assert {"at least 7.5", "p95 at most 0.25 s"} <= words
+
+
+def test_without_failures_no_line_lies_on_the_ground():
+    assert "failed" not in traces(charts.load_test([Second(1, 10, 0, 0.1, 0.2, 1)], LEVELS))
+
+
+@pytest.mark.parametrize(
+    "figure", [charts.load_test([], LEVELS), charts.distances([], 0.3), charts.distribution(feature(seen=(1.0,)))]
+)
+def test_what_was_not_measured_is_not_drawn(figure):
+    assert figure is None
+
+
+def test_features_over_the_limit_stand_out_and_names_that_shorten_alike_stay_apart():
+    long = "a" * 60
+    figure = charts.distances([feature(f"{long}1", 0.5), feature(f"{long}2", 0.3), feature("low", 0.1)], 0.3)
+    found = traces(figure)
+    assert found["over the limit"]["y"] == [0]
+    assert found["within the limit"]["y"] == [1, 2]
+    assert figure["layout"]["yaxis"]["tickvals"] == [0, 1, 2]
+
+
+def test_a_distribution_is_in_percent_of_the_values():
+    found = traces(charts.distribution(feature()))
+    assert found["training"]["y"] == [50, 50]
+    assert found["requests"]["y"] == [10, 90]
+
+
+@pytest.mark.parametrize("name", ["<a href='https://evil.example'>x</a>", "<b>x", "&lt;b&gt;"])
+def test_names_never_become_markup(name):
+    """Plotly reads texts as HTML: links in them would be links."""
+    for figure in (charts.distances([feature(name)], 0.3), charts.distribution(feature(bins=(name, "y")))):
+        assert "<" not in str(figure["layout"]) + str([trace["customdata"] for trace in figure["data"]])
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [charts.load_test(SECONDS, LEVELS, ramp=1), charts.distances([feature()], 0.3), charts.distribution(feature())],
+)
+def test_every_part_names_a_colour_of_the_style_sheets(figure):
+    tokens = set(re.findall(r"--([a-z-]+):", CSS.read_text()))
+    layout = figure["layout"]
+    named = [trace["meta"] for trace in figure["data"]]
+    named += [each["name"] for each in (*layout.get("shapes", []), *layout.get("annotations", []))]
+    assert named
+    assert set(named) <= tokens
+
+
+def test_the_library_still_looks_for_what_keeps_its_style_sheets_out():
+    """The page's policy forbids them; a version that asks for other names would fill the console with complaints."""
+    template = (ROOT / "templates" / "evidence" / "_chart_styles.html").read_text()
+    library = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text()
+    names = re.findall(r'id="([^"]+)"', template)
+    assert len(names) == 2
+    for name in names:
+        assert name.removesuffix("-global") in library, name
+    assert ".no-inline-styles" in library
+
+
+# ---------------------------------------------------------------- what was measured
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = ("series", "failures", "by_class", "failing", "files", "manifest", "distributions")
+READERS = (
+    measurements.seconds_of,
+    measurements.reasons_of,
+    measurements.classes_of,
+    measurements.failing_of,
+    measurements.files_of,
+    measurements.features_of,
+    measurements.dump,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), json_values))
+def test_whatever_was_written_down_can_be_read(measured):
+    for reader in READERS:
+        reader(measured)
+    figures = [charts.distribution(each) for each in measurements.features_of(measured)]
+    assert all(figure is None or figure["data"] for figure in figures)
+    charts.load_test(measurements.seconds_of(measured), LEVELS)
+
+
+def test_the_classes_that_were_not_refused_come_first():
+    measured = {"by_class": {"NaN": {"sent": 9, "rejected": 9}, "huge": {"sent": 9, "rejected": 2}}}
+    assert [(each.name, each.missed) for each in measurements.classes_of(measured)] == [("huge", 7), ("NaN", 0)]
+
+
+def test_a_file_has_the_digest_of_the_manifest():
+    row = {"path": "MLmodel", "size": 3, "format": "MLmodel", "verdict": "passed", "why": ""}
+    found = measurements.files_of({"files": [row, {**row, "path": "x.py"}], "manifest": {"MLmodel": "ab"}})
+    assert [each.sha256 for each in found] == ["ab", ""]
+
+
+@pytest.mark.parametrize(
+    ("edges", "bins"),
+    [
+        ((), ()),
+        ((1.0,), ("up to 1", "over 1")),
+        ((0.5, 1500.0), ("up to 0.5", "0.5 to 1,500", "over 1,500")),
+    ],
+)
+def test_bins_in_words(edges, bins):
+    assert measurements.bins_between(edges) == bins
+
+
+def test_a_dump_is_bounded():
+    assert len(measurements.dump({"x": "y" * 10**6})) < 21_000
