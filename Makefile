@@ -9,7 +9,7 @@ ON_POSTGRES := tests/integration/lifecycle tests/integration/portal/test_api.py 
 # A module path that belongs to something else must not reach the installation.
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help run stop reset test lint screenshots lock environment environment-dev python
+.PHONY: help run stop reset test installation-tests service-tests postgres-tests lint screenshots lock environment environment-dev python
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -25,7 +25,16 @@ reset:  ## stop, and remove all data
 
 test: environment-dev  ## unit, integration and browser tests, and the database's on PostgreSQL too
 	$(VENV)/pytest tests/unit
-	$(VENV)/pytest tests/integration tests/browser
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line installation-tests service-tests postgres-tests
+
+# Two at a time: each of them mostly waits for processes that it has started.
+installation-tests:
+	$(VENV)/pytest tests/integration tests/browser -m installation
+
+service-tests:
+	$(VENV)/pytest tests/integration tests/browser -m "not installation"
+
+postgres-tests:
 	$(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)
 
 lint: environment-dev  ## ruff, mypy, import-linter, djlint

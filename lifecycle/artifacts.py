@@ -14,7 +14,7 @@ from lifecycle.adapters.files import manifest_of
 from lifecycle.audit import record
 from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.permissions import STAGEGATE
-from lifecycle.evidence import bind_first_digest
+from lifecycle.evidence import ARTIFACT_CHANGED, bind_first_digest
 from lifecycle.models import ModelVersion
 from lifecycle.ports import ArtifactFile, PermanentError, TemporaryError
 
@@ -104,4 +104,4 @@ def _leave(version: ModelVersion, before: str, after: str, reason: str, now: dat
     if before != UNREAD:
         bind_first_digest(version, before)
     details = {"old_digest": before, "new_digest": after}
-    record("artifact_changed", actor=STAGEGATE, now=now, version=version, reason=reason, details=details)
+    record(ARTIFACT_CHANGED, actor=STAGEGATE, now=now, version=version, reason=reason, details=details)

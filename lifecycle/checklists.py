@@ -11,7 +11,7 @@ from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
 from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
-from lifecycle.domain.facts import EvidenceFact, Facts, Source, VersionFacts
+from lifecycle.domain.facts import Facts, VersionFacts
 from lifecycle.domain.findings import Finding, Gate, State
 from lifecycle.domain.judgements import judge
 from lifecycle.domain.judgements.base import Judgement
@@ -20,8 +20,9 @@ from lifecycle.domain.plan import steps_of_change
 from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
 from lifecycle.evidence import why_stale
+from lifecycle.gating import evidence_fact
 from lifecycle.history import production_version
-from lifecycle.models import CheckRun, CheckStatus, Evidence, ModelVersion, Policy, Transition, Variant
+from lifecycle.models import CheckRun, Evidence, ModelVersion, Policy, Transition, Variant
 from lifecycle.policies import current_policy
 from lifecycle.queries import TransitionPage, VersionPage
 
@@ -47,11 +48,6 @@ class Line:
     @property
     def is_running(self) -> bool:
         return self.check is not None and self.check.is_unfinished
-
-    @property
-    def came_to_nothing(self) -> bool:
-        """Whether the newest run ended without evidence."""
-        return self.check is not None and self.check.status in (CheckStatus.BROKEN, CheckStatus.CANCELLED)
 
     @property
     def has_to_wait(self) -> bool:
@@ -298,26 +294,13 @@ def evidence_page(row: Evidence, now: datetime) -> EvidencePage:
         criterion=criterion,
         stale=why_stale(row, version, policy.values, now),
         policy=policy,
-        judgement=judge(criterion, policy.values, _alone(row, criterion), now),
+        judgement=judge(criterion, policy.values, _alone(row), now),
         judged_by=number if isinstance(number, int) else None,
         newer=same.filter(recorded_at__gt=row.recorded_at).first(),
         check=CheckRun.objects.filter(evidence=row).first(),
     )
 
 
-def _alone(row: Evidence, criterion: Criterion) -> Facts:
+def _alone(row: Evidence) -> Facts:
     """As if this were all there is, and still counted."""
-    fact = EvidenceFact(
-        id=row.pk,
-        criterion=criterion,
-        passed=row.passed,
-        source=Source(row.origin),
-        by=row.recorded_by,
-        at=row.recorded_at,
-        value=row.value,
-        unit=row.unit,
-        url=row.url,
-        detail=row.detail,
-        measurements=row.measurements,
-    )
-    return Facts(version=VersionFacts(row.version.version), evidence=(fact,))
+    return Facts(version=VersionFacts(row.version.version), evidence=(evidence_fact(row),))

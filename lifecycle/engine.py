@@ -40,7 +40,9 @@ from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.plan import Plan, Progress, split
 from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
+from lifecycle.evidence import why_other_files
 from lifecycle.gating import gate_of
+from lifecycle.history import why_past_the_gate
 from lifecycle.models import EXECUTING, Effect, Kind, RegisteredModel, Status, Transition
 from lifecycle.ports import FencedError, PermanentError, PortError, VersionRef
 from lifecycle.transitions import turn_back
@@ -206,9 +208,12 @@ def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
     except PortError as error:
         return Wait(now + RETRY, f"The version cannot be read, and nothing moves before it can: {error}")
     gate = gate_of(version, Stage(claim.row.to_stage), now, transition=claim.row)
-    if gate.open:
-        return Checked()
-    return Fail(f"The gate to {gate.to_stage} has closed since this was approved. {in_words(gate.closed_by)}")
+    if not gate.open:
+        return Fail(f"The gate to {gate.to_stage} has closed since this was approved. {in_words(gate.closed_by)}")
+    barred = why_past_the_gate(version, gate.to_stage) or why_other_files(
+        version, gate.to_stage, claim.row.requested_at
+    )
+    return Fail(barred) if barred else Checked()
 
 
 def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:

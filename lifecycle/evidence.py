@@ -12,9 +12,11 @@ from lifecycle.domain.gates import Source
 from lifecycle.domain.permissions import Actor
 from lifecycle.domain.policy import Policy
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Evidence, ModelVersion, Waiver
+from lifecycle.models import AuditEntry, Evidence, ModelVersion, Waiver
 
 SEMANTIC_VERSION_TAG = "semantic_version"
+ARTIFACT_CHANGED = "artifact_changed"
+"""The record's word for files that are no longer those that were read; ``old_digest`` is among its details."""
 
 
 def append(
@@ -90,6 +92,28 @@ def why_other_artifact(row: Evidence | Waiver, version: ModelVersion) -> str:
         return "The version's files are in another place since."
     if row.artifact_digest != version.artifact_digest:
         return "The version's files have changed since."
+    return ""
+
+
+def files_changed_since(version: ModelVersion, since: datetime) -> bool:
+    """Whether the version's files are no longer those that it had then; files that were never read cannot tell."""
+    about = {"action": ARTIFACT_CHANGED, "model": version.model.name, "version": version.version}
+    first = AuditEntry.objects.filter(**about, at__gt=since).order_by("id").first()
+    return first is not None and first.details.get("old_digest") != version.artifact_digest
+
+
+def why_other_files(version: ModelVersion, to_stage: Stage, asked_at: datetime | None = None) -> str:
+    """Why a version cannot enter a stage whatever its gate says, "" when it can: these are other files than those that
+    passed the gate to Staging and answered requests there, or than those that people have said yes to."""
+    if to_stage == Stage.ARCHIVED:
+        return ""
+    if to_stage == Stage.PRODUCTION and version.stage_since and files_changed_since(version, version.stage_since):
+        return (
+            "Its files have changed since it came to Staging. Archive it and bring it back through Staging, so that "
+            "its new files are looked at, or register them as a version of their own."
+        )
+    if asked_at and files_changed_since(version, asked_at):
+        return "Its files have changed since this was asked for. Cancel it, and ask for the files that there are now."
     return ""
 
 

@@ -25,7 +25,7 @@ from lifecycle.domain.facts import (
 from lifecycle.domain.findings import Finding, Gate, Measure, State
 from lifecycle.domain.gates import gate
 from lifecycle.domain.stages import Stage
-from lifecycle.evidence import why_other_artifact, why_stale
+from lifecycle.evidence import files_changed_since, why_other_artifact, why_stale
 from lifecycle.history import production_version
 from lifecycle.models import (
     Evidence,
@@ -86,6 +86,7 @@ def facts_of(
         evidence=_evidence(version, asked, policy, now),
         waivers=_waivers(version, asked, requester),
         staging_since=since,
+        other_files=since is not None and bool(asked & _TRAFFIC) and files_changed_since(version, since),
         answered=answered.get(version.pk, Answered()),
         stable_answered=answered.get(production.pk, Answered()) if production else Answered(),
         approvals=_approvals(transition) if transition else None,
@@ -105,21 +106,24 @@ def _evidence(
     newest = Window(RowNumber(), partition_by=[F("criterion"), F("origin")], order_by=["-recorded_at", "-id"])
     rows = Evidence.objects.filter(version=version, criterion__in=asked).annotate(place=newest)
     return tuple(
-        EvidenceFact(
-            id=row.pk,
-            criterion=Criterion(row.criterion),
-            passed=row.passed,
-            source=Source(row.origin),
-            by=row.recorded_by,
-            at=row.recorded_at,
-            value=row.value,
-            unit=row.unit,
-            url=row.url,
-            detail=row.detail,
-            measurements=row.measurements,
-            stale=why_stale(row, version, policy, now),
-        )
-        for row in rows.filter(place__lte=KEPT_OF_EACH)
+        evidence_fact(row, stale=why_stale(row, version, policy, now)) for row in rows.filter(place__lte=KEPT_OF_EACH)
+    )
+
+
+def evidence_fact(row: Evidence, *, stale: str = "") -> EvidenceFact:
+    return EvidenceFact(
+        id=row.pk,
+        criterion=Criterion(row.criterion),
+        passed=row.passed,
+        source=Source(row.origin),
+        by=row.recorded_by,
+        at=row.recorded_at,
+        value=row.value,
+        unit=row.unit,
+        url=row.url,
+        detail=row.detail,
+        measurements=row.measurements,
+        stale=stale,
     )
 
 

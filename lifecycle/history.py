@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import Q
+
 from lifecycle.domain.plan import rollback_target
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Kind, ModelVersion, RegisteredModel, Status, Transition, Variant, VariantRole
+from lifecycle.models import Kind, ModelVersion, Policy, RegisteredModel, Status, Transition, Variant, VariantRole
 
 
 def production_version(model: RegisteredModel) -> ModelVersion | None:
@@ -17,7 +19,7 @@ def production_version(model: RegisteredModel) -> ModelVersion | None:
 
 
 def production_history(model: RegisteredModel) -> list[int]:
-    """The versions that entered Production and were not rolled back since, newest first."""
+    """The versions that entered Production and were not rolled back since, each once, the latest entry first."""
     ended = Transition.objects.filter(model=model, status=Status.FINISHED).order_by("-finished_at", "-id")
     return entered_production(ended.values_list("kind", "to_stage", "version__version"))
 
@@ -25,13 +27,34 @@ def production_history(model: RegisteredModel) -> list[int]:
 def entered_production(ended: Iterable[tuple[str, str, int]]) -> list[int]:
     """The history that one model's finished transitions make: their kinds, stages and versions, newest first."""
     taken_out: set[int] = set()
-    history: list[int] = []
+    history: dict[int, None] = {}
     for kind, to_stage, version in ended:
         if kind == Kind.ROLLBACK:
             taken_out.add(version)
         elif to_stage == Stage.PRODUCTION and version not in taken_out:
-            history.append(version)
-    return history
+            history.setdefault(version)
+    return list(history)
+
+
+def why_past_the_gate(version: ModelVersion, to_stage: Stage) -> str:
+    """Why a version in Staging cannot go on from there, "" when it can: somebody put it there in MLflow, past the gate.
+
+    What was in Staging before there was a first policy has met all rules that there were.
+    """
+    since = version.stage_since
+    if to_stage != Stage.PRODUCTION or version.domain_stage != Stage.STAGING or since is None:
+        return ""
+    brought = Q(status=Status.FINISHED, to_stage=Stage.STAGING) | Q(status=Status.ROLLED_BACK, from_stage=Stage.STAGING)
+    if Transition.objects.filter(brought, version=version, finished_at__gte=since).exists():
+        return ""
+    if Variant.objects.filter(version=version, role=VariantRole.PRODUCTION).exists():
+        return ""
+    if not Policy.objects.filter(created_at__lte=since).exists():
+        return ""
+    return (
+        "It was put into Staging directly in MLflow, so its gate was passed by. Archive it and bring it back through "
+        "Staging."
+    )
 
 
 def previous_version(model: RegisteredModel, serving: ModelVersion) -> ModelVersion | None:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, cast
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from lifecycle.audit import record
 from lifecycle.domain.permissions import Actor
@@ -561,6 +561,9 @@ _NO_DETAILS: dict[str, Any] = {
     "details_at": None,
     "details_tried_at": None,
     "details_error": "",
+    "artifact_digest": "",
+    "artifact_listing": "",
+    "artifact_read_at": None,
 }
 
 
@@ -572,7 +575,8 @@ def _removed_at(before: _Known | None, now: datetime) -> datetime | None:
 
 
 def _write(rows: Sequence[ModelVersion], known: Mapping[tuple[int, int], _Known]) -> None:
-    """Insert or update; a number that was given to another version since then loses the old one's details."""
+    """Insert or update; a number that was given to another version since then loses the old one's details, and the time
+    that the old one had in its stage."""
     if not rows:
         return
     replaced = [
@@ -585,7 +589,7 @@ def _write(rows: Sequence[ModelVersion], known: Mapping[tuple[int, int], _Known]
             rows, update_conflicts=True, unique_fields=("model", "version"), update_fields=_CONTENT, batch_size=500
         )
         if replaced:
-            ModelVersion.objects.filter(pk__in=replaced).update(**_NO_DETAILS)
+            ModelVersion.objects.filter(pk__in=replaced).update(**_NO_DETAILS, stage_since=F("updated_at"))
 
 
 def _follow_stage(registry: Registry, pk: int, item: RegistryVersion, now: datetime) -> None:

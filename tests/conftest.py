@@ -23,8 +23,11 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Unit tests open no socket, and say so when one tries."""
+    """Unit tests open no socket, and say so when one tries; whatever needs the whole installation is marked as such."""
     for item in items:
         if "/tests/unit/" in str(item.path):
             item.add_marker(pytest.mark.disable_socket)
+        if "installation" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.installation)

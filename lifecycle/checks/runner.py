@@ -32,7 +32,7 @@ from lifecycle.domain.gates import Source
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.policy import Policy as PolicyValues
 from lifecycle.domain.stages import Stage, to_mlflow
-from lifecycle.evidence import append
+from lifecycle.evidence import append, files_changed_since
 from lifecycle.models import (
     UNFINISHED_CHECKS,
     CheckRun,
@@ -206,6 +206,8 @@ def _files(claim: Claim, version: ModelVersion, folder: Path, *, fresh: bool) ->
     """The version's files, and their digest on the version: evidence has to belong to exactly these."""
     ref = VersionRef(version.model.name, version.version)
     claim.wait("getting its files")
+    if not fresh:
+        _check_served_files(version)
     if version.artifact_digest and not fresh:
         return adapters.serving().files(ref, slug=version.model.slug, digest=version.artifact_digest)
     listing = artifacts.listing_of(version)
@@ -214,6 +216,17 @@ def _files(claim: Claim, version: ModelVersion, folder: Path, *, fresh: bool) ->
     artifacts.note_files(version, folder, listing=listing, now=timezone.now())
     version.refresh_from_db()
     return folder
+
+
+def _check_served_files(version: ModelVersion) -> None:
+    """Other files than those that it serves from must not take their place on this machine: a server that is started
+    again would serve them, though they came to Staging by no gate. Raises PermanentError."""
+    serves = version.domain_stage in (Stage.STAGING, Stage.PRODUCTION)
+    if serves and version.stage_since is not None and files_changed_since(version, version.stage_since):
+        raise PermanentError(
+            f"The version's files have changed since it came to {version.domain_stage}, so what it serves is no "
+            "longer what MLflow has. Register the new files as a version of their own."
+        )
 
 
 def _users_url(version: ModelVersion) -> str:
@@ -258,16 +271,18 @@ def _stop(ref: VersionRef, slug: str) -> None:
 
 
 def _conclude(claim: Claim, version: ModelVersion, result: Result, now: datetime) -> None:
-    """Write the evidence down, unless the version has become another one meanwhile."""
+    """Write the evidence down, about the tags that the version had then, unless it has become another one meanwhile."""
     with transaction.atomic():
         current = ModelVersion.objects.select_related("model").get(pk=version.pk)
         measured = (version.run_id, version.source, version.artifact_digest)
         if (current.run_id, current.source, current.artifact_digest) != measured:
             raise PermanentError("The version's files changed while they were checked. Start the check again.")
+        if current.domain_stage == Stage.ARCHIVED:
+            raise PermanentError("The version was archived while it was checked, and archived versions are read-only.")
         status = CheckStatus.PASSED if result.passed else CheckStatus.FAILED
         claim.write(status=status, progress=100, phase="", finished_at=now, lease_until=None)
         evidence = append(
-            version=current,
+            version=version,
             criterion=Criterion(claim.check.criterion),
             passed=result.passed,
             origin=Source.CHECK,

@@ -104,7 +104,8 @@ class Facts:
 
     ``others`` are the model's other versions that the registry still has. ``production`` is the version that serves
     Production now, None when there is none or when it is this one. ``answered`` and ``stable_answered`` cover the
-    time since this version entered Staging. ``approvals`` is None while no transition has been asked for.
+    time since this version entered Staging, and ``other_files`` says that they were not all of the files that it has
+    now. ``approvals`` is None while no transition has been asked for.
     ``serves_production`` and ``kept_warm`` say what the version's server is for; ``rolled_back`` is why it was rolled
     back, "" when it was not; ``replaced_by`` is the label of the version that serves in its place.
     """
@@ -115,6 +116,7 @@ class Facts:
     evidence: tuple[EvidenceFact, ...] = ()
     waivers: tuple[WaiverFact, ...] = ()
     staging_since: datetime | None = None
+    other_files: bool = False
     answered: Answered = Answered()
     stable_answered: Answered = Answered()
     approvals: ApprovalFacts | None = None

@@ -125,6 +125,8 @@ def _check_says_enough(origin: Source, criterion: Criterion, value: float | None
         )
     if origin == Source.CI and criterion == Criterion.DRIFT and value is None:
         raise RefusedError("A report on drift needs its score as the value.", rule="value", status=422)
+    if criterion == Criterion.DRIFT and value is not None and value < 0:
+        raise RefusedError("A score of drift is 0 or more.", rule="value", status=422)
 
 
 def _writable(version: ModelVersion) -> ModelVersion:

@@ -17,8 +17,9 @@ from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.plan import steps_of_change
 from lifecycle.domain.stages import Stage, check_change
 from lifecycle.domain.words import listed
+from lifecycle.evidence import why_other_files
 from lifecycle.gating import dump_gate, gate_of
-from lifecycle.history import previous_version, production_history, production_version
+from lifecycle.history import previous_version, production_history, production_version, why_past_the_gate
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
@@ -67,6 +68,8 @@ def request_transition(
         gate = gate_of(version, to_stage, now, policy=policy.values, asked_by=actor.user_id)
         if gate.to_request:
             raise _closed(f"The gate to {to_stage} is closed.", gate.to_request)
+        _check_way(version, to_stage)
+        _check_files(version, to_stage)
         _check_approvers(policy, to_stage, actor)
         created = _create_change(version, gate, policy, cleaned, actor, now)
         record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned)
@@ -93,6 +96,20 @@ def _read_all_afresh(version: ModelVersion, now: datetime) -> RefusedError | Non
 
 def _closed(opening: str, findings: tuple[Finding, ...]) -> RefusedError:
     return RefusedError(f"{opening} {in_words(findings)}", rule="gate_closed", findings=findings)
+
+
+def _check_way(version: ModelVersion, to_stage: Stage) -> None:
+    """Holds whatever a policy asks or waives: no stage is skipped by a change in MLflow."""
+    why = why_past_the_gate(version, to_stage)
+    if why:
+        raise RefusedError(why, rule="past_the_gate")
+
+
+def _check_files(version: ModelVersion, to_stage: Stage, asked_at: datetime | None = None) -> None:
+    """Holds whatever a policy asks or waives."""
+    why = why_other_files(version, to_stage, asked_at)
+    if why:
+        raise RefusedError(why, rule="files_changed")
 
 
 def _check_approvers(policy: Policy, to_stage: Stage, actor: Actor) -> None:
@@ -210,6 +227,7 @@ def _check_gate(row: Transition, read_error: RefusedError | None, now: datetime)
     closed_by = gate_of(row.version, Stage(row.to_stage), now, transition=row).to_request
     if closed_by:
         raise _closed(f"The gate to {row.to_stage} has closed since this was asked for.", closed_by)
+    _check_files(row.version, Stage(row.to_stage), row.requested_at)
 
 
 def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:

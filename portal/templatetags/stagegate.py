@@ -199,6 +199,18 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+@register.filter
+def detail(value: Any) -> str:
+    """A detail of an audit entry as people write it: "yes", "5" for 5.0, lists with commas; "" when it says nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value in ("", [], {}):
+        return ""
+    if isinstance(value, list):
+        return ", ".join(detail(each) for each in value)
+    return figure(value) if isinstance(value, float) else plain(value)
+
+
 # ---------------------------------------------------------------- signatures
 
 

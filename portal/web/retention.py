@@ -114,6 +114,6 @@ def _change(request: HttpRequest, slug: str, version: int, operation: Callable[.
 
 
 def _reason(request: HttpRequest) -> str:
+    """What cannot be a reason counts as none, which the operation refuses."""
     form = ReasonForm(request.POST)
-    form.is_valid()
-    return str(form.cleaned_data["reason"])
+    return str(form.cleaned_data["reason"]) if form.is_valid() else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -24,11 +25,21 @@ MODEL = "iris-random-forest"
 SIZES = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
+OTHER = "diabetes-progression"
+
+
 def prepare(team: Team) -> dict[str, str]:
     """Something of everything; the pages to photograph, by name."""
+    values = team["ada"].get("policies/3/")["values"] | {"soak": {"duration": "20s", "requests": 20}}
+    team["ada"].post("policies/", values=values, reason="Nobody wants to wait for a photograph.")
+    for criterion in ("code_review", "security_scan"):
+        report = {"criterion": criterion, "outcome": "passed", "detail": "Looked at for the photograph."}
+        team["mia"].post(f"models/{OTHER}/versions/2/evidence/", **report)
     team.await_transition(team.approved(MODEL, 2, "Staging"))
-    team.await_transition(team.approved("diabetes-progression", 2, "Staging"))
-    asked = team.ask("diabetes-progression", 2, "Production", "RMSE is lower on the held-out rows.")
+    team.await_transition(team.approved(OTHER, 2, "Staging"))
+    await_gate(team, MODEL)
+    await_gate(team, OTHER)
+    asked = team.ask(OTHER, 2, "Production", "RMSE is lower on the held-out rows.")
     running = team.approved(MODEL, 2, "Production")
     team.await_transition(running, until=lambda row: row["step"] == 1 and row["step_since"])
     return {
@@ -37,10 +48,35 @@ def prepare(team: Team) -> dict[str, str]:
         "models": "/models/",
         "model": f"/models/{MODEL}/",
         "version": f"/models/{MODEL}/versions/2/",
+        "gate": f"/models/{MODEL}/versions/3/",
+        "load-test": newest_evidence(team, MODEL, "load_test"),
+        "artifact-scan": newest_evidence(team, MODEL, "artifact_scan"),
+        "policies": "/policies/",
+        "policy": "/policies/3/",
+        "retention": "/retention/",
         "decision": f"/transitions/{asked}/",
         "rollout": f"/transitions/{running}/",
         "record": "/record/",
     }
+
+
+def await_gate(team: Team, model: str, seconds: float = 300) -> None:
+    """Until version 2 of the model lacks nothing but the approvals on its way to Production."""
+    deadline = time.monotonic() + seconds
+    while True:
+        findings = team["aron"].get(f"models/{model}/versions/2/gate/?to=Production")["findings"]
+        closed = {each["criterion"]: each["why"] for each in findings if each["state"] not in ("passed", "waived")}
+        if set(closed) <= {"approvals"}:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the gate of {model} stays closed: {closed}")
+        time.sleep(1)
+
+
+def newest_evidence(team: Team, model: str, criterion: str) -> str:
+    """The address of the page of version 2's newest evidence of a criterion."""
+    rows = team["aron"].get(f"models/{model}/versions/2/evidence/")["results"]
+    return f"/models/{model}/versions/2/evidence/{next(row['id'] for row in rows if row['criterion'] == criterion)}/"
 
 
 def photograph(browser: Browser, portal: str, team: Team, pages: dict[str, str], folder: Path) -> None:

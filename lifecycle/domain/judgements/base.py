@@ -62,6 +62,15 @@ class Found:
         )
 
 
+def of_other_files(wanted: str) -> Judgement:
+    """What was observed in Staging is about the former files, whose server goes on answering there."""
+    why = (
+        "What answered in Staging were other files: they have changed since. Archive it and bring it back through "
+        "Staging, or register them as a version of their own."
+    )
+    return Judgement(State.MISSING, "its files have changed since it came to Staging", wanted, why)
+
+
 def evidence_for(criterion: Criterion, facts: Facts, sources: Collection[Source] = tuple(Source)) -> Found:
     mine = [each for each in facts.evidence if each.criterion == criterion and each.source in sources]
     mine.sort(key=lambda each: (each.at, each.id), reverse=True)

@@ -11,8 +11,8 @@ from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.facts import EvidenceFact, Facts, Source
 from lifecycle.domain.findings import Measure, State
 from lifecycle.domain.judgements.base import Found, Judgement, at_least, at_most, below, evidence_for, state_of
-from lifecycle.domain.policy import Policy, ServiceLevels
-from lifecycle.domain.words import figure, percent, seconds
+from lifecycle.domain.policy import Checks, Policy, ServiceLevels
+from lifecycle.domain.words import figure, listed, percent, seconds
 
 _BY_CHECK = (Source.CHECK,)
 _MEASURED = (Source.CHECK, Source.CI)
@@ -24,11 +24,35 @@ def artifact_scan(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     wanted = "nothing harmful, and every file of a kind that the policy allows"
     if found.counting is None:
         return found.missing(wanted, "Start the artifact scan.")
+    looser = _no_longer_allowed(policy.checks, found.counting.measurements)
+    if found.counting.passed and looser:
+        why = f"It was scanned when the policy still allowed {listed(looser)}. Start the artifact scan again."
+        by, at = found.counting.by, found.counting.at
+        return Judgement(State.MISSING, "scanned by looser rules", wanted, why, by, at, evidence=found.counting)
     detail = found.counting.detail
     why = f"{detail} Register a version without these files, in a format that the policy allows."
     return found.judged(
         passed=found.counting.passed, measured=detail or _outcome(found.counting), wanted=wanted, why=why.strip()
     )
+
+
+MOST_NAMED = 5
+
+
+def _no_longer_allowed(rules: Checks, measured: Mapping[str, Any]) -> list[str]:
+    """What the scan let pass by its policy and would not by this one, as far as the version's files could hold it."""
+    files = _list(measured.get("files"))
+    formats = _list(measured.get("formats"))
+    if files and len(files) == measured.get("total_files"):
+        formats = [each.get("format") for each in files if isinstance(each, Mapping)]
+    gone = sorted({str(each) for each in formats} - set(rules.formats))
+    if "skops" in formats:
+        gone += sorted({str(each) for each in _list(measured.get("trusted_types"))} - set(rules.trusted_types))
+    return gone[:MOST_NAMED]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def malformed_input(policy: Policy, facts: Facts, now: datetime) -> Judgement:
@@ -123,7 +147,8 @@ def _outcome(evidence: EvidenceFact) -> str:
 
 
 def drift(policy: Policy, facts: Facts, now: datetime) -> Judgement:
-    """The largest distance of a feature from the training data; a person may have explained a large one.
+    """The largest distance of a feature from the training data; a person may have explained a large one. What a CI
+    system reports as failed stays so, however small it is.
 
     An explanation counts only for what was measured before it was given.
     """
@@ -136,9 +161,11 @@ def drift(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     value = number(measured.counting.value)
     if value is None or not math.isfinite(value):
         return _without_distance(measured, explained, wanted)
-    if at_most(value, limit):
-        return measured.judged(passed=True, measured=figure(value, beside=limit), wanted=wanted)
-    return _explained(measured, explained, figure(value, beside=limit), wanted)
+    words = figure(value, beside=limit)
+    refused = measured.counting.source == Source.CI and not measured.counting.passed
+    if at_most(value, limit) and not refused:
+        return measured.judged(passed=True, measured=words, wanted=wanted)
+    return _explained(measured, explained, f"{words}, reported as failed" if refused else words, wanted)
 
 
 def _without_measurement(measured: Found, explained: Found, wanted: str) -> Judgement:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from lifecycle.domain.facts import Answered, Facts
 from lifecycle.domain.findings import Measure, State
-from lifecycle.domain.judgements.base import Judgement, at_most, state_of
+from lifecycle.domain.judgements.base import Judgement, at_most, of_other_files, state_of
 from lifecycle.domain.judgements.soak import error_rate
 from lifecycle.domain.policy import Comparison, Policy
 from lifecycle.domain.words import counted, figure, percent
@@ -26,6 +26,8 @@ def live_comparison(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     if facts.staging_since is None:
         why = "This is measured while the version is in Staging. Move it there first."
         return Judgement(State.MISSING, "not in Staging", wanted, why)
+    if facts.other_files:
+        return of_other_files(wanted)
     few = _too_few(facts.answered, "this version") or _too_few(facts.stable_answered, facts.production.label)
     if few:
         return Judgement(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from lifecycle.domain.durations import say
 from lifecycle.domain.facts import Answered, Facts
 from lifecycle.domain.findings import Measure, State
-from lifecycle.domain.judgements.base import Judgement, at_most, state_of
+from lifecycle.domain.judgements.base import Judgement, at_most, of_other_files, state_of
 from lifecycle.domain.policy import Policy
 from lifecycle.domain.words import counted, length, percent, still_to_go
 
@@ -24,6 +24,8 @@ def soak(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     if facts.staging_since is None:
         why = "This is measured while the version is in Staging. Move it there first."
         return Judgement(State.MISSING, "not in Staging", wanted, why)
+    if facts.other_files:
+        return of_other_files(wanted)
     if facts.production is None and not facts.answered.requests:
         return _without_traffic(policy, now - facts.staging_since, facts.staging_since)
     measures = _measures(policy, facts.answered, now)

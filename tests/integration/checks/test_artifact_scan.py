@@ -18,7 +18,6 @@ from lifecycle.checks.base import CheckCancelledError, Result, Subject
 from lifecycle.domain.policy import Checks, Policy
 from lifecycle.ports import VersionRef
 from tests.support import artifacts
-from tests.support.installation import Installation
 
 POLICY = Policy()
 WITH_PICKLES = Policy(checks=replace(Checks(), formats=(*Checks().formats, "pkl", "pt")))
@@ -133,14 +132,3 @@ def test_a_scanner_is_stopped_when_its_time_is_up_or_the_check_is_cancelled(tmp_
 
     with pytest.raises(CheckCancelledError):
         scanners.inspect(order, cancel)
-
-
-@pytest.mark.integration
-@pytest.mark.timeout(420)
-def test_the_models_of_the_demonstration_pass(installation: Installation) -> None:
-    found = sorted(path.parent for path in (installation.home / "mlflow").rglob("MLmodel"))
-    as_code = [directory for directory in found if list(directory.glob("*.py"))]
-    as_skops = [directory for directory in found if (directory / "model.skops").exists()]
-    for directory in (as_code[0], as_skops[0]):
-        result = scan(directory)
-        assert result.passed, result.detail

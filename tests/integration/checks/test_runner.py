@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from lifecycle import dispatch, operations
+from lifecycle import artifacts, dispatch, mirror, operations
 from lifecycle.checks import runner
 from lifecycle.checks.base import CheckCancelledError, Entry, Result
 from lifecycle.domain.criteria import Criterion
-from lifecycle.domain.stages import Stage
+from lifecycle.domain.stages import Stage, to_mlflow
 from lifecycle.models import AuditEntry, CheckRun, CheckStatus, Evidence, ModelVersion, Observation, Policy
 from lifecycle.operations import RefusedError
 from lifecycle.ports import PermanentError, Purpose, ServerState, TemporaryError, VersionRef
@@ -223,6 +223,52 @@ def test_files_that_change_while_they_are_checked_make_no_evidence(lab):
     runner.run(check.pk)
     assert outcome(check) == CheckStatus.BROKEN
     assert "changed" in check.error
+
+
+def test_evidence_is_about_the_tags_that_were_there_when_it_was_measured(lab):
+    """The check cannot know whether it would have found the same with the new ones."""
+
+    def measure(subject, report):
+        ModelVersion.objects.filter(version=1).update(tags={"semantic_version": "7.0.0"})
+        return GOOD
+
+    lab.use(measure)
+    check = start(lab)
+    runner.run(check.pk)
+    assert outcome(check) == CheckStatus.PASSED
+    assert check.evidence.tags == {"semantic_version": "1.0.0"}
+
+
+def test_a_version_archived_while_it_is_checked_gets_no_evidence(lab):
+    def measure(subject, report):
+        ModelVersion.objects.filter(version=1).update(stage="Archived")
+        return GOOD
+
+    lab.use(measure)
+    check = start(lab)
+    runner.run(check.pk)
+    assert outcome(check) == CheckStatus.BROKEN
+    assert "read-only" in check.error
+    assert not Evidence.objects.exists()
+
+
+@pytest.mark.parametrize("stage", [Stage.STAGING, Stage.PRODUCTION])
+def test_files_that_changed_under_a_serving_version_never_take_the_place_of_those_that_serve(lab, stage, monkeypatch):
+    asked = []
+    monkeypatch.setattr(lab.serving, "files", lambda ref, **given: asked.append(given) or lab.serving.model_files)
+    version = lab.version(1)
+    artifacts.note_digest(version, digest="a" * 64, listing="b" * 64, now=lab.now)
+    lab.registry.set_stage(REF, to_mlflow(stage))
+    mirror.full_pass(lab.registry, lab.now)
+    runner.run(start(lab).pk)
+    assert [each["digest"] for each in asked] == ["a" * 64]
+    lab.pass_time(minutes=1)
+    artifacts.note_digest(lab.version(1), digest="c" * 64, listing="d" * 64, now=lab.now)
+    check = start(lab)
+    runner.run(check.pk)
+    assert outcome(check) == CheckStatus.BROKEN
+    assert "changed since it came to" in check.error
+    assert len(asked) == 1
 
 
 def test_a_version_that_mlflow_no_longer_has_cannot_be_checked(lab):

@@ -103,6 +103,21 @@ def test_another_listing_makes_all_evidence_stale_at_once(world: World, tmp_path
     assert stale(world, row) == "The version's files have changed since."
 
 
+def test_a_number_that_was_given_again_begins_anew(world: World, tmp_path: Path) -> None:
+    """Neither the files nor the time in Staging of the version before are its own."""
+    world.registry.set_stage(REF, "Staging")
+    mirror.full_pass(world.registry, world.now)
+    before = read(world, tmp_path)
+    assert before.artifact_digest
+    world.registry.delete_model(NAME)
+    world.registry.add_version(NAME, stage="Staging")
+    mirror.full_pass(world.registry, world.now)
+    version = world.version(1)
+    assert (version.artifact_digest, version.artifact_listing, version.artifact_read_at) == ("", "", None)
+    assert (version.stage, version.stage_since) == ("Staging", version.created_at)
+    assert version.created_at != before.created_at
+
+
 def test_the_gate_asks_for_a_new_scan_of_changed_files(world: World, tmp_path: Path) -> None:
     policy = Policy(criteria=Criteria(to_staging=(Criterion.ARTIFACT_SCAN,)))
     read(world, tmp_path)

@@ -96,6 +96,13 @@ def test_a_token_without_the_scope_reports_nothing(world, scopes):
     assert not Evidence.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["CI", "mia"])
+def test_drift_is_never_negative(world, name):
+    with pytest.raises(RefusedError, match="0 or more") as refusal:
+        report(world, CI if name == "CI" else world.people[name], criterion=Criterion.DRIFT, value=-0.001)
+    assert (refusal.value.rule, refusal.value.status, Evidence.objects.count()) == ("value", 422, 0)
+
+
 @pytest.mark.parametrize("criterion", Criterion)
 def test_only_what_comes_from_outside_is_taken(world, criterion):
     if criterion in FROM_OUTSIDE:

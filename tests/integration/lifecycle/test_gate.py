@@ -242,6 +242,149 @@ def test_what_closes_the_gate_after_the_last_yes_ends_the_transition_before_anyt
     assert world.registry.version(SECOND).stage == "None"
 
 
+# ---------------------------------------------------------------- past the gate, directly in MLflow
+
+
+def put_into_staging(world, number):
+    world.pass_time(hours=1)
+    world.registry.set_stage(VersionRef(NAME, number), "Staging")
+    mirror.full_pass(world.registry, world.now)
+
+
+def test_a_version_put_into_staging_in_mlflow_goes_no_further_before_it_came_through_its_gate(world):
+    put_into_staging(world, 1)
+    with pytest.raises(RefusedError, match="directly in MLflow") as refusal:
+        world.request(1, Stage.PRODUCTION)
+    assert refusal.value.rule == "past_the_gate"
+    assert AuditEntry.objects.get(refused=True).action == "request_transition"
+    world.drive(world.approved(1, Stage.ARCHIVED))
+    world.drive(world.approved(1, Stage.STAGING))
+    world.drive(world.approved(1, Stage.PRODUCTION))
+    assert world.weights() == {1: 100}
+
+
+def test_a_version_new_to_the_mirror_in_staging_came_by_no_gate_either(world):
+    world.pass_time(hours=1)
+    made = world.registry.add_version(NAME, stage="Staging")
+    mirror.full_pass(world.registry, world.now)
+    ModelVersion.objects.filter(version=made.ref.version).update(stage_since=world.now)
+    with pytest.raises(RefusedError, match="directly in MLflow"):
+        world.request(made.ref.version, Stage.PRODUCTION)
+
+
+def test_a_version_put_out_of_staging_and_back_after_the_last_yes_goes_no_further(world):
+    world.drive(world.approved(1, Stage.STAGING))
+    transition = world.approved(1, Stage.PRODUCTION)
+    world.registry.set_stage(VersionRef(NAME, 1), "Archived")
+    mirror.full_pass(world.registry, world.now)
+    put_into_staging(world, 1)
+    assert world.drive(transition).status == Status.FAILED
+    assert "directly in MLflow" in transition.outcome
+
+
+@pytest.mark.parametrize("how", ["turned back", "graceful rollback", "before any policy", "serves"])
+def test_other_ways_into_staging_lead_on(world, how):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    number = 2
+    if how == "turned back":
+        transition = world.approved(2, Stage.PRODUCTION)
+        world.tick(transition, times=6)
+        world.roll_back()
+        assert world.drive(transition).status == Status.ROLLED_BACK
+    elif how == "graceful rollback":
+        world.drive(world.approved(2, Stage.PRODUCTION))
+        world.drive(world.roll_back(emergency=False))
+    elif how == "before any policy":
+        put_into_staging(world, 3)
+        Policy.objects.update(created_at=world.now + timedelta(seconds=1))
+        number = 3
+    else:
+        put_into_staging(world, 1)
+        number = 1
+    assert world.version(number).stage == "Staging"
+    assert world.request(number, Stage.PRODUCTION).status == Status.AWAITING_APPROVAL
+
+
+# ---------------------------------------------------------------- files that are others by now
+
+
+def read_as(world, number, digest):
+    version = world.version(number)
+    artifacts.note_digest(version, digest=digest * 64, listing=artifacts.listing_of(version), now=world.now)
+
+
+@pytest.mark.parametrize("waived", [False, True])
+def test_files_that_changed_in_staging_never_reach_production(world, waived):
+    """Whatever the policy asks there, and whoever waives it: they came to Staging by no gate."""
+    asked = [Criterion.SOAK] if waived else []
+    ask(world, to_staging=[Criterion.ARTIFACT_SCAN], to_production=asked)
+    read_as(world, 1, "a")
+    report(world, 1, Criterion.ARTIFACT_SCAN, source=Source.CHECK)
+    world.serving.digests[VersionRef(NAME, 1)] = "a" * 64
+    world.drive(world.approved(1, Stage.STAGING))
+    world.pass_time(hours=1)
+    read_as(world, 1, "b")
+    if waived:
+        waive(world, 1, Criterion.SOAK)
+        assert found(world, 1, Stage.PRODUCTION, Criterion.SOAK).without_waiver == State.MISSING
+    with pytest.raises(RefusedError, match="changed since it came to Staging") as refusal:
+        world.request(1, Stage.PRODUCTION)
+    assert refusal.value.rule == "files_changed"
+    read_as(world, 1, "a")
+    if waived:
+        waive(world, 1, Criterion.SOAK)
+    assert world.request(1, Stage.PRODUCTION).status == Status.AWAITING_APPROVAL
+
+
+def test_files_that_changed_in_staging_come_back_through_it(world):
+    ask(world, to_staging=[Criterion.ARTIFACT_SCAN])
+    for letter in "ab":
+        read_as(world, 1, letter)
+        world.serving.digests[VersionRef(NAME, 1)] = letter * 64
+        report(world, 1, Criterion.ARTIFACT_SCAN, source=Source.CHECK)
+        if letter == "b":
+            world.drive(world.approved(1, Stage.ARCHIVED))
+        world.drive(world.approved(1, Stage.STAGING))
+        world.pass_time(hours=1)
+    assert world.drive(world.approved(1, Stage.PRODUCTION)).status == Status.FINISHED
+
+
+@pytest.mark.parametrize("moment", ["before the last yes", "after it"])
+def test_a_yes_is_about_the_files_that_there_were(world, moment):
+    """Also when the new ones have all the evidence that is asked for."""
+    ask(world, to_staging=[Criterion.UNIT_TESTS], approvals_to_staging=["ml_engineer", "product_owner"])
+    read_as(world, 2, "a")
+    report(world, 2, Criterion.UNIT_TESTS)
+    transition = world.approve(world.request(2, Stage.STAGING), "mia")
+    if moment == "after it":
+        world.approve(transition, "priya")
+    world.pass_time(minutes=1)
+    read_as(world, 2, "b")
+    report(world, 2, Criterion.UNIT_TESTS)
+    if moment == "after it":
+        assert world.drive(transition).status == Status.FAILED
+        assert "changed since this was asked for" in transition.outcome
+        assert not world.serving.starts
+        return
+    with pytest.raises(RefusedError, match="changed since this was asked for") as refusal:
+        world.approve(transition, "priya")
+    assert refusal.value.rule == "files_changed"
+
+
+def test_a_version_whose_files_have_changed_can_be_archived(world):
+    read_as(world, 1, "a")
+    world.serving.digests[VersionRef(NAME, 1)] = "a" * 64
+    world.drive(world.approved(1, Stage.STAGING))
+    transition = world.request(1, Stage.ARCHIVED)
+    world.pass_time(minutes=1)
+    read_as(world, 1, "b")
+    assert world.drive(world.approve(transition, "mia")).status == Status.FINISHED
+
+
+# ---------------------------------------------------------------- approvals
+
+
 def test_the_approvals_are_a_criterion_when_execution_begins(world):
     ask(world, to_production=[Criterion.APPROVALS])
     world.drive(world.approved(1, Stage.STAGING))

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from lifecycle import adapters, dispatch, engine, mirror, operations, queries_retention, retention
+from lifecycle import adapters, dispatch, engine, mirror, operations, queries_retention, retention, upkeep
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.retention import Protection
 from lifecycle.domain.stages import Stage
@@ -22,6 +22,7 @@ from lifecycle.models import (
     Policy,
     RetentionRun,
     Transition,
+    Variant,
 )
 from lifecycle.operations import RefusedError
 from lifecycle.ports import NotFoundError, PermanentError, TemporaryError, VersionRef
@@ -130,6 +131,21 @@ def test_what_serves_and_what_a_rollback_brings_back_stay(world):
     archive(world, 1, 2, 3, days=1000)
     clean_up(world)
     assert [exists(world, VersionRef(NAME, number)) for number in (1, 2, 3)] == [True, True, False]
+
+
+def test_what_a_rollback_brings_back_stays_when_one_version_was_promoted_twice_in_a_row(world):
+    world.in_production(1)
+    world.in_production(2)
+    world.registry.set_stage(VersionRef(NAME, 2), "Staging")
+    mirror.full_pass(world.registry, world.now)
+    world.drive(world.approved(2, Stage.PRODUCTION))
+    world.pass_time(days=2)
+    upkeep.retire_idle(now=world.now)
+    assert not Variant.objects.filter(version__version=1).exists()
+    archive(world, 1, days=1000)
+    clean_up(world)
+    assert exists(world, VersionRef(NAME, 1))
+    assert world.drive(world.roll_back()).previous == world.version(1)
 
 
 def test_a_hold_stops_it_until_it_is_released(world):

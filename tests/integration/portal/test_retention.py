@@ -192,3 +192,13 @@ def test_the_command_says_what_went_wrong(archived):
     archived.registry.down = True
     with pytest.raises(CommandError, match="could not be looked at"):
         command()
+
+
+@pytest.mark.parametrize(
+    "address", ["/retention/run/", "/models/iris/versions/1/hold/", "/models/iris/versions/3/hold/release/"]
+)
+def test_a_reason_that_no_database_can_hold_is_none(archived, signed_in, address):
+    response = signed_in("ada").post(address, {"reason": "be\x00cause"}, follow=True)
+    assert response.status_code == 200
+    assert "Say why" in response.content.decode()
+    assert (Hold.objects.filter(released_at=None).count(), RetentionRun.objects.count()) == (1, 0)

@@ -1,11 +1,13 @@
 """Every pair of stages, allowed and refused, at the operation, on the page and through the API."""
 
+from datetime import timedelta
+
 import pytest
 
 from lifecycle import mirror
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
-from lifecycle.models import Policy, Transition
+from lifecycle.models import ModelVersion, Policy, Transition
 from lifecycle.operations import RefusedError
 from lifecycle.ports import VersionRef
 from tests.support.world import NAME, POLICY
@@ -27,9 +29,10 @@ WORDS = {
 
 
 def in_stage(world, stage):
-    """Version 2 in the stage, as MLflow has it; nothing of it serves."""
+    """Version 2 in the stage, as MLflow has it, since before there was a policy; nothing of it serves."""
     world.registry.set_stage(VersionRef(NAME, 2), to_mlflow(stage))
     mirror.full_pass(world.registry, world.now)
+    ModelVersion.objects.filter(version=2).update(stage_since=world.now - timedelta(days=1))
 
 
 def words_for(current, wanted):

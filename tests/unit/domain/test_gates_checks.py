@@ -7,7 +7,7 @@ import pytest
 
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.gates import Source, State
-from lifecycle.domain.policy import Comparison, Policy, ServiceLevels
+from lifecycle.domain.policy import Checks, Comparison, Policy, ServiceLevels
 from tests.support.facts import FAST, HOUR, evidence, finding
 
 
@@ -29,6 +29,35 @@ def test_only_stagegates_own_check_counts(criterion, source):
 def test_the_scan_passes_or_fails_as_it_says():
     found = checked(Criterion.ARTIFACT_SCAN, passed=False, detail="model.pkl: a pickle can run anything.")
     assert (found.state, found.measured) == (State.FAILED, "model.pkl: a pickle can run anything.")
+
+
+SCANNED = {
+    "formats": ["MLmodel", "pkl", "skops"],
+    "trusted_types": ["numpy.dtype", "builtins.open"],
+    "total_files": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("formats", "trusted", "used", "state", "named"),
+    [
+        (("MLmodel", "pkl"), ("numpy.dtype",), ["MLmodel", "pkl"], State.PASSED, ""),
+        (("MLmodel", "skops"), ("numpy.dtype", "builtins.open"), ["MLmodel", "skops"], State.PASSED, ""),
+        (("MLmodel",), ("numpy.dtype",), ["MLmodel", "pkl"], State.MISSING, "pkl"),
+        (("MLmodel", "skops"), ("numpy.dtype",), ["MLmodel", "skops"], State.MISSING, "builtins.open"),
+        (("MLmodel", "pkl"), ("numpy.dtype", "builtins.open"), ["MLmodel"], State.MISSING, "skops"),
+    ],
+)
+def test_a_scan_by_looser_rules_than_todays_counts_only_where_they_made_no_difference(
+    formats, trusted, used, state, named
+):
+    """The last case lists only some of its files, so any of the formats may be among the others."""
+    rules = Policy(checks=Checks(formats=formats, trusted_types=trusted))
+    measurements = {**SCANNED, "files": [{"path": f"a.{each}", "format": each} for each in used]}
+    found = checked(Criterion.ARTIFACT_SCAN, policy=rules, measurements=measurements)
+    assert (found.state, named in found.why) == (state, True)
+    failed = checked(Criterion.ARTIFACT_SCAN, passed=False, policy=rules, measurements=measurements)
+    assert failed.state == State.FAILED
 
 
 # ---------------------------------------------------------------- load test
@@ -137,6 +166,14 @@ def explained(*, passed=True, age=HOUR, detail="A new region came in, and the fi
 )
 def test_drift_at_its_threshold(source, value, state):
     assert drift(measured(value, source=source)).state == state
+
+
+def test_a_small_drift_that_ci_reports_as_failed_stays_failed():
+    """A check of Stagegate's own is judged by its figure: the policy may have changed since."""
+    found = drift(measured(0.1, passed=False, source=Source.CI))
+    assert (found.state, found.measured) == (State.FAILED, "0.1, reported as failed")
+    assert drift(measured(0.1, passed=False, source=Source.CI), explained()).state == State.PASSED
+    assert drift(measured(0.1, passed=False)).state == State.PASSED
 
 
 def test_an_explanation_lets_a_large_drift_pass_and_is_shown():

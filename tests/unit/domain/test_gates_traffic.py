@@ -57,6 +57,16 @@ def test_even_a_short_soak_allows_a_minute_of_silence(ago, state):
     assert soak(answered(10, span=timedelta(seconds=20), ago=ago), policy=short).state == state
 
 
+@pytest.mark.parametrize("criterion", [Criterion.SOAK, Criterion.LIVE_COMPARISON])
+@pytest.mark.parametrize("production", [PRODUCTION, None])
+def test_what_other_files_answered_does_not_count(criterion, production):
+    facts = {"production": production, "staging_since": SINCE, "answered": answered(), "stable_answered": answered()}
+    assert finding(criterion, **facts).state == State.PASSED
+    found = finding(criterion, other_files=True, **facts)
+    nothing_to_compare = criterion == Criterion.LIVE_COMPARISON and production is None
+    assert found.state == (State.PASSED if nothing_to_compare else State.MISSING)
+
+
 def test_it_says_how_much_longer():
     found = soak(answered(400, span=timedelta(hours=17, minutes=48)))
     assert found.why.startswith("6 h 12 min to go. 600 requests to go. ")

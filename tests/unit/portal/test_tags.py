@@ -10,6 +10,7 @@ from django.utils import timezone
 from lifecycle.models import Kind, ModelVersion, RegisteredModel, Transition
 from portal.templatetags.stagegate import (
     ago,
+    detail,
     duration,
     figure,
     registry_link,
@@ -83,6 +84,25 @@ def test_when_says_that_a_time_is_not_known() -> None:
 )
 def test_figure(value: object, expected: str) -> None:
     assert figure(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (5.0, "5"),
+        ("drift", "drift"),
+        (["read_record", "roll_back"], "read_record, roll_back"),
+        ({"1": 100}, '{"1": 100}'),
+        (None, ""),
+        ("", ""),
+        ([], ""),
+    ],
+)
+def test_detail(value: object, expected: str) -> None:
+    assert detail(value) == expected
 
 
 def test_weights_name_every_step() -> None:
