@@ -137,9 +137,18 @@ def test_a_running_check_shows_its_progress_and_can_be_cancelled(running, signed
     assert "<html" not in page
     assert 'value="42"' in page
     assert "looking into its files" in page
+    assert "Start the artifact scan." not in page
     assert f'action="{reverse("cancel-check", args=[running.pk])}"' in page
     assert 'data-live-pace="2"' in page
     assert "Scan its files" not in page
+
+
+def test_the_stage_beside_the_name_moves_with_the_gates(running, signed_in):
+    page = text_of(signed_in("emil").get(PAGE, headers={"HX-Request": "true"}))
+    assert page.count('id="version-headline"') == 1
+    whole = text_of(signed_in("emil").get(PAGE))
+    assert whole.count('id="version-headline"') == 1
+    assert 'hx-select-oob="#version-headline"' in whole
 
 
 def test_a_check_that_came_to_nothing_says_why(running, signed_in):
