@@ -58,7 +58,7 @@ def shares_of(variants: Iterable[Variant], canary_id: int | None = None) -> tupl
     shares: list[Share] = []
     start = 0
     for variant in serving:
-        is_canary = variant.version_id == canary_id if canary_id else variant.role == VariantRole.STAGING
+        is_canary = variant.version_id == canary_id or variant.role == VariantRole.STAGING
         tone = "canary" if is_canary else "stable"
         shares.append(Share(variant.version, variant.weight, start, tone, variant.get_role_display()))
         start += variant.weight

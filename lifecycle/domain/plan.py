@@ -74,15 +74,20 @@ class RegistryGoal:
     tags: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
 
-def steps_of_change(to_stage: Stage, policy: Policy, *, stable: int | None, version: int) -> tuple[Step, ...]:
-    """The traffic steps of a change. Where nobody else serves, there is nothing to move gradually."""
+def steps_of_change(
+    to_stage: Stage, policy: Policy, *, stable: int | None, version: int, gets_requests: bool = True
+) -> tuple[Step, ...]:
+    """The traffic steps of a change. Where nobody else serves, there is nothing to move gradually.
+
+    ``gets_requests`` is whether the version has a share now: archiving one that has none moves nobody's traffic.
+    """
     at_once = timedelta(0)
     alone = stable is None or stable == version
     if to_stage == Stage.PRODUCTION:
         return (Step(100, at_once),) if alone else policy.canary_steps
     if to_stage == Stage.STAGING:
         return () if alone else (Step(policy.staging_weight, at_once),)
-    return () if alone else (Step(0, at_once),)
+    return (Step(0, at_once),) if gets_requests and not alone else ()
 
 
 def split(plan: Plan, progress: Progress) -> Split | None:

@@ -32,6 +32,9 @@ def _plain(value: float, digits: int) -> str:
 
 
 def seconds(value: float, beside: float | None = None) -> str:
+    """Milliseconds below one second: "62.43 ms", "1.2 s"."""
+    if 0 < abs(value) < 1:
+        return f"{figure(value * 1000, None if beside is None else beside * 1000)} ms"
     return f"{figure(value, beside)} s"
 
 

@@ -160,7 +160,13 @@ def _create_change(
 ) -> Transition:
     to_stage = gate.to_stage
     stable = production_version(version.model)
-    steps = steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
+    steps = steps_of_change(
+        to_stage,
+        policy.values,
+        stable=stable.version if stable else None,
+        version=version.version,
+        gets_requests=Variant.objects.filter(version=version, weight__gt=0).exists(),
+    )
     strategies = {True: Strategy.NONE, False: Strategy.CANARY if len(steps) > 1 else Strategy.DIRECT}
     return _insert(
         model=version.model,

@@ -2,10 +2,12 @@
 
 import pytest
 
+from lifecycle import queries
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Status, Variant
 from lifecycle.operations import RefusedError
 from lifecycle.ports import PermanentError, VersionRef
+from tests.support.world import NAME
 
 
 def seen_weights(world, transition):
@@ -164,3 +166,22 @@ def test_only_one_transition_of_a_model_is_active(world):
         world.request(2, Stage.STAGING)
     refused = AuditEntry.objects.get(refused=True)
     assert (refused.action, refused.actor, refused.version) == ("request_transition", "emil", 2)
+
+
+def test_archiving_a_version_without_requests_leaves_the_others_their_shares(world):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    world.drive(world.approved(3, Stage.STAGING))
+    assert world.weights() == {1: 90, 3: 10}
+    archived = world.drive(world.approved(2, Stage.ARCHIVED))
+    assert archived.status == Status.FINISHED
+    assert world.weights() == {1: 90, 3: 10}
+    assert world.registry.version(VersionRef(NAME, 2)).stage == "Archived"
+
+
+def test_a_version_in_staging_keeps_its_colour_while_another_one_is_asked_for(world):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    asked = world.request(3, Stage.STAGING)
+    page = queries.transition_page(asked, world.people["mia"], world.now)
+    assert [(share.version.version, share.tone) for share in page.shares] == [(1, "stable"), (2, "canary")]

@@ -47,6 +47,10 @@ def test_the_steps_of_a_change(to_stage, stable, weights):
     assert [step.weight for step in steps] == weights
 
 
+def test_archiving_what_gets_no_requests_moves_none():
+    assert steps_of_change(Stage.ARCHIVED, Policy(), stable=1, version=2, gets_requests=False) == ()
+
+
 def test_archiving_takes_the_versions_share_away_without_starting_its_server():
     plan = Plan(version=2, from_stage=Stage.STAGING, to_stage=Stage.ARCHIVED, stable=1, steps=(Step(0, timedelta(0)),))
     assert split(plan, Progress()) == {1: 100}
