@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.support.installation import installation
@@ -11,6 +12,11 @@ from tests.support.installation import installation
 __all__ = ["installation"]
 
 REQUIRE_ALL = os.environ.get("STAGEGATE_REQUIRE_ALL") == "1"
+
+# Where a change waits for the result, the same code gets the same result: new examples are tried by everybody else.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+if REQUIRE_ALL:
+    hypothesis.settings.load_profile("same")
 
 
 @pytest.hookimpl(wrapper=True)
