@@ -153,7 +153,7 @@ def drift(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     An explanation counts only for what was measured before it was given.
     """
     limit = policy.comparison.drift
-    wanted = f"at most {figure(limit)}, or a person's explanation"
+    wanted = f"a distance of at most {figure(limit)}, or a person's explanation"
     measured = evidence_for(Criterion.DRIFT, facts, _MEASURED)
     explained = evidence_for(Criterion.DRIFT, facts, (Source.PERSON,))
     if measured.counting is None:
@@ -161,7 +161,7 @@ def drift(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     value = number(measured.counting.value)
     if value is None or not math.isfinite(value):
         return _without_distance(measured, explained, wanted)
-    words = figure(value, beside=limit)
+    words = f"a distance of {figure(value, beside=limit)}"
     refused = measured.counting.source == Source.CI and not measured.counting.passed
     if at_most(value, limit) and not refused:
         return measured.judged(passed=True, measured=words, wanted=wanted)

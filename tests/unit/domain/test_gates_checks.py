@@ -171,7 +171,7 @@ def test_drift_at_its_threshold(source, value, state):
 def test_a_small_drift_that_ci_reports_as_failed_stays_failed():
     """A check of Stagegate's own is judged by its figure: the policy may have changed since."""
     found = drift(measured(0.1, passed=False, source=Source.CI))
-    assert (found.state, found.measured) == (State.FAILED, "0.1, reported as failed")
+    assert (found.state, found.measured) == (State.FAILED, "a distance of 0.1, reported as failed")
     assert drift(measured(0.1, passed=False, source=Source.CI), explained()).state == State.PASSED
     assert drift(measured(0.1, passed=False)).state == State.PASSED
 
@@ -179,7 +179,7 @@ def test_a_small_drift_that_ci_reports_as_failed_stays_failed():
 def test_an_explanation_lets_a_large_drift_pass_and_is_shown():
     found = drift(measured(0.41), explained())
     assert found.state == State.PASSED
-    assert found.measured == "0.41, explained by Mia: A new region came in, and the figures hold there."
+    assert found.measured == "a distance of 0.41, explained by Mia: A new region came in, and the figures hold there."
     assert found.by == "Mia"
 
 
