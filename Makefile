@@ -25,17 +25,19 @@ reset:  ## stop, and remove all data
 
 test: environment-dev  ## unit, integration and browser tests, and the database's on PostgreSQL too
 	$(VENV)/pytest tests/unit
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line installation-tests service-tests postgres-tests
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 installation-tests service-tests postgres-tests
 
-# Two at a time: each of them mostly waits for processes that it has started.
+# Two at a time: each of them mostly waits for processes that it has started. Every line says whose it is.
+NAMED = set -o pipefail; named() { "$$@" 2>&1 | sed -u "s/^/$(@:-tests=): /"; }; named
+installation-tests service-tests postgres-tests: SHELL := bash
 installation-tests:
-	$(VENV)/pytest tests/integration tests/browser -m installation
+	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m installation
 
 service-tests:
-	$(VENV)/pytest tests/integration tests/browser -m "not installation"
+	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m "not installation"
 
 postgres-tests:
-	$(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)
+	@$(NAMED) $(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)
 
 lint: environment-dev  ## ruff, mypy, import-linter, djlint
 	$(VENV)/ruff check .
