@@ -35,10 +35,11 @@ def prepare(team: Team) -> dict[str, str]:
     for criterion in ("code_review", "security_scan"):
         report = {"criterion": criterion, "outcome": "passed", "detail": "Looked at for the photograph."}
         team["mia"].post(f"models/{OTHER}/versions/2/evidence/", **report)
-    team.await_transition(team.approved(MODEL, 2, "Staging"))
-    team.await_transition(team.approved(OTHER, 2, "Staging"))
-    await_gate(team, MODEL)
-    await_gate(team, OTHER)
+    for model in (MODEL, OTHER):
+        await_gate(team, model, "Staging")
+        team.await_transition(team.approved(model, 2, "Staging"))
+    for model in (MODEL, OTHER):
+        await_gate(team, model, "Production")
     asked = team.ask(OTHER, 2, "Production", "RMSE is lower on the held-out rows.")
     running = team.approved(MODEL, 2, "Production")
     team.await_transition(running, until=lambda row: row["step"] == 1 and row["step_since"])
@@ -60,11 +61,11 @@ def prepare(team: Team) -> dict[str, str]:
     }
 
 
-def await_gate(team: Team, model: str, seconds: float = 300) -> None:
-    """Until version 2 of the model lacks nothing but the approvals on its way to Production."""
+def await_gate(team: Team, model: str, stage: str, seconds: float = 300) -> None:
+    """Until version 2 of the model lacks nothing but the approvals on its way to the stage."""
     deadline = time.monotonic() + seconds
     while True:
-        findings = team["aron"].get(f"models/{model}/versions/2/gate/?to=Production")["findings"]
+        findings = team["aron"].get(f"models/{model}/versions/2/gate/?to={stage}")["findings"]
         closed = {each["criterion"]: each["why"] for each in findings if each["state"] not in ("passed", "waived")}
         if set(closed) <= {"approvals"}:
             return
