@@ -8,9 +8,8 @@ from lifecycle.audit import record
 from lifecycle.check_queue import queue
 from lifecycle.domain.criteria import Criterion, Origin
 from lifecycle.domain.permissions import Action, Actor
-from lifecycle.domain.stages import Stage
 from lifecycle.models import UNFINISHED_CHECKS, CheckRun, CheckStatus, ModelVersion, Variant
-from lifecycle.operations.common import recorded
+from lifecycle.operations.common import need_ready, need_writable, recorded
 from lifecycle.policies import current_policy
 from lifecycle.transitions import RefusedError
 
@@ -31,20 +30,8 @@ def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, no
 def _check_subject(version: ModelVersion, criterion: Criterion) -> None:
     if criterion.about.origin != Origin.CHECKED:
         raise RefusedError(f"{criterion.label} is not something that Stagegate checks by a run.", rule="not_a_check")
-    if version.removed_at is not None:
-        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
-    if version.domain_stage == Stage.ARCHIVED:
-        raise RefusedError(
-            "Archived versions are read-only. Bring it back to Staging first.", rule="archived_read_only"
-        )
-    if not version.model.exact_name:
-        raise RefusedError(
-            "The model's name holds characters that cannot be passed on safely; rename it in MLflow.", rule="model_name"
-        )
-    if version.status != "READY":
-        raise RefusedError(
-            f"MLflow says that this version is {version.status}; wait until it is READY.", rule="version_not_ready"
-        )
+    need_writable(version)
+    need_ready(version)
     if criterion == Criterion.DRIFT and not Variant.objects.filter(version=version, weight__gt=0).exists():
         raise RefusedError(
             "Drift is measured on users' requests, and this version gets none. Bring it to Staging first.",

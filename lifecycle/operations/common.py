@@ -13,7 +13,7 @@ from lifecycle import adapters, mirror
 from lifecycle.audit import record
 from lifecycle.domain.approval import ApprovalRefusedError
 from lifecycle.domain.permissions import Action, Actor, NotAllowedError, require
-from lifecycle.domain.stages import StageChangeRefusedError
+from lifecycle.domain.stages import Stage, StageChangeRefusedError
 from lifecycle.models import ModelVersion
 from lifecycle.ports import NotFoundError, PortError, VersionRef
 from lifecycle.transitions import RefusedError
@@ -64,3 +64,38 @@ def read_afresh(version: ModelVersion, now: datetime) -> RefusedError | None:
             status=503,
         )
     return None
+
+
+def need_registered(version: ModelVersion) -> None:
+    """Raises RefusedError for a version that MLflow has lost, or whose model's name cannot be passed on."""
+    _need_present(version)
+    _need_exact_name(version)
+
+
+def need_writable(version: ModelVersion) -> None:
+    """As ``need_registered``, and refuses an archived version: those are read-only."""
+    _need_present(version)
+    if version.domain_stage == Stage.ARCHIVED:
+        raise RefusedError(
+            "Archived versions are read-only. Bring it back to Staging first.", rule="archived_read_only"
+        )
+    _need_exact_name(version)
+
+
+def need_ready(version: ModelVersion) -> None:
+    if version.status != "READY":
+        raise RefusedError(
+            f"MLflow says that this version is {version.status}; wait until it is READY.", rule="version_not_ready"
+        )
+
+
+def _need_present(version: ModelVersion) -> None:
+    if version.removed_at is not None:
+        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
+
+
+def _need_exact_name(version: ModelVersion) -> None:
+    if not version.model.exact_name:
+        raise RefusedError(
+            "The model's name holds characters that cannot be passed on safely; rename it in MLflow.", rule="model_name"
+        )

@@ -13,9 +13,8 @@ from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
 from lifecycle.domain.gates import Source
 from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.policy import Policy as PolicyValues
-from lifecycle.domain.stages import Stage
 from lifecycle.models import ACTIVE, Evidence, ModelVersion, Policy, Transition, Waiver
-from lifecycle.operations.common import need_reason, recorded
+from lifecycle.operations.common import need_reason, need_writable, recorded
 from lifecycle.policies import current_policy
 from lifecycle.transitions import RefusedError
 
@@ -132,16 +131,7 @@ def _check_says_enough(origin: Source, criterion: Criterion, value: float | None
 def _writable(version: ModelVersion) -> ModelVersion:
     """The version as it is now, locked where the database has row locks. Raises RefusedError when it is read-only."""
     row = ModelVersion.objects.select_for_update(of=("self",)).select_related("model").get(pk=version.pk)
-    if row.removed_at is not None:
-        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
-    if row.domain_stage == Stage.ARCHIVED:
-        raise RefusedError(
-            "Archived versions are read-only. Bring it back to Staging first.", rule="archived_read_only"
-        )
-    if not row.model.exact_name:
-        raise RefusedError(
-            "The model's name holds characters that cannot be passed on safely; rename it in MLflow.", rule="model_name"
-        )
+    need_writable(row)
     return row
 
 

@@ -34,7 +34,7 @@ from lifecycle.models import (
     Variant,
     VariantRole,
 )
-from lifecycle.operations.common import need_reason, read_afresh, recorded
+from lifecycle.operations.common import need_ready, need_reason, need_registered, read_afresh, recorded
 from lifecycle.operations.retention import check_not_being_deleted
 from lifecycle.policies import approval_gap, current_policy
 from lifecycle.ports import PortError
@@ -126,16 +126,8 @@ def _check_approvers(policy: Policy, to_stage: Stage, actor: Actor) -> None:
 
 
 def _check_version(version: ModelVersion) -> None:
-    if version.removed_at is not None:
-        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
-    if not version.model.exact_name:
-        raise RefusedError(
-            "The model's name holds characters that cannot be passed on safely; rename it in MLflow.", rule="model_name"
-        )
-    if version.status != "READY":
-        raise RefusedError(
-            f"MLflow says that this version is {version.status}; wait until it is READY.", rule="version_not_ready"
-        )
+    need_registered(version)
+    need_ready(version)
     check_not_being_deleted(version)
 
 
