@@ -60,13 +60,19 @@ _COMMENTS = {
     "offline_regression": "How much worse than Production's a recorded metric may be, in percent of that.\n"
     "The lists name metrics whose direction is not known, or is the other way around.",
     "comparison": "What stops a rollout. Rates in percent of requests; error_rate_increase in percentage points;\n"
-    "the increases of latency and business metric in percent; drift and prediction_psi are scores.",
+    "the increases of latency and business metric in percent; drift and prediction_psi are scores.\n"
+    "on_latency: hold or roll_back. confidence: how sure to be over a whole rollout, in percent.",
+    "rollout": "How requests move into Production. strategy: canary, blue_green or shadow. sticky: none, cookie or\n"
+    "header, whose name is sticky_name.",
+    "metrics": 'PromQL for an installation with Prometheus; {slug} and {version} are filled in. What is "" takes the\n'
+    "query that fits the gateway: traefik, envoy or istio.",
     "evidence": "Older evidence is stale. Every version needs the tags.",
     "waivers": "Who may let a criterion pass, for how long at most, and which criteria nobody may.",
     "checks": "Which checks Stagegate starts by itself, and what they use. ramp and steady: 3m together at most.",
     "retention": "Least time in Production; time in Staging before a flag; time in Archived before deletion;\n"
     "the age below which nothing is deleted.",
-    "canary_steps": "Percent of requests for the new version, rising to 100, and how long each step lasts at least.",
+    "canary_steps": "Percent of requests for the new version, rising to 100, and how long and how many requests each\n"
+    "step lasts at least. asks: the role of whoever has to let it go on.",
     "staging_weight": "Percent of requests for a version in Staging, 0 to 50.",
     "approvals_to_staging": "Roles that have to say yes; one twice asks for two people.",
     "start_limit": "How long a server may take until it is ready.",

@@ -34,6 +34,11 @@ class Action(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"
     ROLL_BACK = "roll_back"
+    STEER_ROLLOUT = "steer_rollout"
+    ADVANCE_ROLLOUT = "advance_rollout"
+    DRILL = "drill"
+    RECONCILE = "reconcile"
+    REPORT_METRICS = "report_metrics"
     READ_RECORD = "read_record"
     RECORD_EVIDENCE = "record_evidence"
     START_CHECK = "start_check"
@@ -55,6 +60,11 @@ _ACTION_LABELS = {
     Action.REQUEST_TRANSITION: "ask for a transition",
     Action.CANCEL: "cancel a transition",
     Action.ROLL_BACK: "roll back",
+    Action.STEER_ROLLOUT: "pause or resume a rollout",
+    Action.ADVANCE_ROLLOUT: "let a rollout go on",
+    Action.DRILL: "drill a rollback",
+    Action.RECONCILE: "put right what was changed elsewhere",
+    Action.REPORT_METRICS: "report business metrics",
     Action.READ_RECORD: "read the record",
     Action.RECORD_EVIDENCE: "record evidence",
     Action.START_CHECK: "start a check",
@@ -77,6 +87,11 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.REJECT: _DELIVERERS,
     Action.CANCEL: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.ADMINISTRATOR}),
     Action.ROLL_BACK: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.ADMINISTRATOR}),
+    Action.STEER_ROLLOUT: _DELIVERERS | {Role.ADMINISTRATOR},
+    Action.ADVANCE_ROLLOUT: _DELIVERERS,
+    Action.DRILL: frozenset({Role.ML_ENGINEER, Role.ADMINISTRATOR}),
+    Action.RECONCILE: frozenset({Role.ML_ENGINEER, Role.ADMINISTRATOR}),
+    Action.REPORT_METRICS: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.SERVICE}),
     Action.READ_RECORD: _EVERYBODY,
     Action.RECORD_EVIDENCE: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.SERVICE}),
     Action.START_CHECK: frozenset({Role.ML_ENGINEER, Role.PRODUCT_OWNER, Role.SERVICE}),
@@ -94,6 +109,7 @@ IN_PERSON = frozenset(
     {
         Action.APPROVE,
         Action.REJECT,
+        Action.ADVANCE_ROLLOUT,
         Action.GRANT_WAIVER,
         Action.CHANGE_POLICY,
         Action.CREATE_TOKENS,

@@ -15,6 +15,7 @@ from lifecycle.domain.criteria import TO_ARCHIVED, TO_PRODUCTION, TO_STAGING, Cr
 from lifecycle.domain.permissions import Role
 from lifecycle.domain.policy_rules import Path, Problem
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import BreachAction, Gateway, Sticky, Strategy
 
 __all__ = [
     "Benchmark",
@@ -24,12 +25,14 @@ __all__ = [
     "Criteria",
     "EvidenceRules",
     "LoadTest",
+    "MetricQueries",
     "OfflineRegression",
     "Path",
     "Policy",
     "PolicyError",
     "Problem",
     "Retention",
+    "Rollout",
     "ServiceLevels",
     "Soak",
     "Step",
@@ -59,16 +62,22 @@ exact = with_config(ConfigDict(extra="forbid"))
 @exact
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a rollout: ``weight`` percent of requests for the canary, for at least ``minimum``."""
+    """One step of a rollout: ``weight`` percent of requests for the canary.
+
+    It lasts for at least ``minimum``, and until the canary has answered ``requests``. ``asks`` is the role of whoever
+    has to let the rollout go on from here; None: the verdict is enough.
+    """
 
     weight: rules.Weight
     minimum: rules.Length
+    requests: rules.Requests = 0
+    asks: rules.Approver | None = None
 
 
 def _default_steps() -> tuple[Step, ...]:
     """5 % in the first hour, 25 % from hour 2, 50 % from hour 4, 100 % from hour 8."""
-    hours = ((5, 1), (25, 2), (50, 4), (100, 0))
-    return tuple(Step(weight, timedelta(hours=length)) for weight, length in hours)
+    hours = ((5, 1, 500), (25, 2, 500), (50, 4, 500), (100, 0, 0))
+    return tuple(Step(weight, timedelta(hours=length), requests) for weight, length, requests in hours)
 
 
 @exact
@@ -158,6 +167,8 @@ class Comparison:
     """When the live comparison of two versions stops a rollout. Rates are in percent of requests.
 
     ``error_rate_increase`` is in percentage points, the increases of latency and business metric in percent.
+    ``on_latency`` is what a higher latency does. ``confidence`` is how sure, in percent, the judge has to be over the
+    whole of a rollout, however often it looks.
     """
 
     error_rate_increase: rules.Percent = 2.0
@@ -168,6 +179,50 @@ class Comparison:
     staging_error_rate: rules.Percent = 5.0
     staging_latency_p95: rules.SomeTime = timedelta(seconds=2)
     production_error_rate: rules.Percent = 10.0
+    on_latency: rules.OnLatency = BreachAction.HOLD
+    confidence: rules.Confidence = 99.0
+
+
+@exact
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How requests move into Production.
+
+    ``strategy`` is the one that is offered first. A shadow gets copies for ``shadow_duration`` and ``shadow_requests``
+    at least, and has to give the same answer to ``shadow_agreement`` percent of them; numbers that differ by at most
+    ``shadow_tolerance`` percent (0, 0.1, 1, 5 or 20) are the same. A step that is undecided for
+    longer than ``patience`` asks a person. Where there is nothing to judge by for longer than ``grace``, it is said so.
+    ``sticky`` keeps a user with one version for as long as the weights stay as they are: by a cookie called
+    ``sticky_name``, or by a header of that name that carries a number from 0 to 99.
+    """
+
+    strategy: rules.StrategyName = Strategy.CANARY
+    shadow_duration: rules.SomeTime = timedelta(hours=1)
+    shadow_requests: rules.Requests = 500
+    shadow_agreement: rules.Percent = 95.0
+    shadow_tolerance: rules.ShadowTolerance = 1.0
+    patience: rules.SomeTime = timedelta(hours=24)
+    grace: rules.SomeTime = timedelta(minutes=2)
+    sticky: rules.StickyBy = Sticky.NONE
+    sticky_name: rules.HeaderName = "stagegate-variant"
+
+
+@exact
+@dataclass(frozen=True, slots=True)
+class MetricQueries:
+    """Where a Prometheus has the numbers of a rollout: PromQL, in which ``{slug}`` and ``{version}`` are filled in.
+
+    ``gateway`` names whose metrics are asked for where a query is "". Every query gives cumulative counters, one series
+    an instance; ``latency`` gives buckets with the label ``le``, in seconds.
+    """
+
+    gateway: rules.GatewayName = Gateway.TRAEFIK
+    requests: rules.Query = ""
+    errors: rules.Query = ""
+    latency: rules.Query = ""
+    business_count: rules.Query = ""
+    business_sum: rules.Query = ""
+    business_squares: rules.Query = ""
 
 
 @exact
@@ -275,6 +330,8 @@ class Policy:
     soak: Soak = field(default_factory=Soak)
     offline_regression: Directed = field(default_factory=OfflineRegression)
     comparison: Comparison = field(default_factory=Comparison)
+    rollout: Rollout = field(default_factory=Rollout)
+    metrics: MetricQueries = field(default_factory=MetricQueries)
     evidence: EvidenceRules = field(default_factory=EvidenceRules)
     waivers: WaiverRules = field(default_factory=WaiverRules)
     checks: Checks = field(default_factory=Checks)

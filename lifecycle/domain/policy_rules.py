@@ -18,6 +18,7 @@ from lifecycle.domain import durations
 from lifecycle.domain.criteria import ABOUT, TO_ARCHIVED, Criterion, Origin
 from lifecycle.domain.permissions import ALLOWED, Action, Role
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import BreachAction, Gateway, Sticky, Strategy
 from lifecycle.domain.words import listed
 
 Path = tuple[str | int, ...]
@@ -99,6 +100,7 @@ FailedPercent = Annotated[Percent, obeys(_above_zero)]
 Increase = Annotated[Number, within(0, 10_000, " percent")]
 Rate = Annotated[Number, within(0, 1_000_000, " a second")]
 Score = Annotated[Number, within(0, 10)]
+Confidence = Annotated[Number, within(80, 99.99, " percent")]
 Weight = Annotated[Whole, within(1, 100, " percent")]
 StagingWeight = Annotated[Whole, within(0, 50, " percent")]
 Requests = Annotated[Whole, within(0, 1_000_000_000, " requests")]
@@ -169,6 +171,20 @@ Text = Annotated[str, Strict()]
 Name = Annotated[Text, obeys(_is_name)]
 Ending = Annotated[Text, _matches(r"[\w+-]{1,40}(\.[\w+-]{1,40})*", "the ending of a file's name, such as json")]
 TypeName = Annotated[Text, _matches(r"[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99}){0,19}", "the name of a Python type")]
+
+
+HeaderName = Annotated[Text, _matches(r"[A-Za-z][A-Za-z0-9_-]{0,59}", "the name of a cookie or a header")]
+
+
+def _is_query(text: str) -> Iterator[Problem]:
+    if len(text) > 2_000:
+        yield Problem((), f"This query has {len(text)} characters; it may have 2000.")
+    elif text and "{version}" not in text:
+        yield Problem((), "This query has to say {version} where the version's number belongs.")
+
+
+Query = Annotated[Text, obeys(_is_query)]
+"""PromQL, or "" for the query that fits the gateway."""
 
 
 def word_of(words: type[StrEnum], what: str) -> BeforeValidator:
@@ -267,6 +283,22 @@ Waiving = Annotated[
     RoleName,
     _only(_holders(Action.GRANT_WAIVER), f"the roles that may waive are {listed(_holders(Action.GRANT_WAIVER))}."),
 ]
+
+_TOLERANCES = (0, 0.1, 1, 5, 20)
+
+
+def _is_counted(value: float) -> Iterator[Problem]:
+    if value not in _TOLERANCES:
+        yield Problem(
+            (), f"{value:g} is not counted apart: it has to be {listed([*map(str, _TOLERANCES)], 'or')} percent."
+        )
+
+
+ShadowTolerance = Annotated[Number, obeys(_is_counted)]
+StrategyName = Annotated[Strategy, word_of(Strategy, "strategy")]
+StickyBy = Annotated[Sticky, word_of(Sticky, "way to keep users with one version")]
+OnLatency = Annotated[BreachAction, word_of(BreachAction, "action")]
+GatewayName = Annotated[Gateway, word_of(Gateway, "gateway")]
 
 ToStaging = Annotated[tuple[BeforeStaging, ...], *ONCE]
 ToProduction = Annotated[tuple[BeforeProduction, ...], *ONCE]

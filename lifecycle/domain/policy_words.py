@@ -12,6 +12,7 @@ from lifecycle.domain import durations
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.permissions import Role
 from lifecycle.domain.policy import Benchmark, Policy, Step
+from lifecycle.domain.strategies import BreachAction, Gateway, Sticky, Strategy
 from lifecycle.domain.words import counted, listed
 
 STRATEGY = Policy()
@@ -132,9 +133,36 @@ def _names(values: Sequence[str]) -> str:
 
 def _steps(steps: Sequence[Step]) -> str:
     *rising, last = steps
-    text = ", ".join(f"{step.weight} % for {durations.say(step.minimum)}" for step in rising)
+    text = ", ".join(map(_step, rising))
     end = f"{last.weight} %" + (f" for {durations.say(last.minimum)}" if last.minimum else "")
     return f"{text}, then {end}" if text else f"{end} at once"
+
+
+def _step(step: Step) -> str:
+    """ "5 % for 1 hour and 500 requests, until a product owner lets it go on"."""
+    requests = f" and {_requests(step.requests)}" if step.requests else ""
+    asks = f", until a {step.asks.label} lets it go on" if step.asks else ""
+    return f"{step.weight} % for {durations.say(step.minimum)}{requests}{asks}"
+
+
+def _strategy(value: Strategy) -> str:
+    return value.label
+
+
+def _sticky(value: Sticky) -> str:
+    return {Sticky.NONE: "no", Sticky.COOKIE: "by a cookie", Sticky.HEADER: "by a header"}[value]
+
+
+def _action(value: BreachAction) -> str:
+    return {BreachAction.HOLD: "held for investigation", BreachAction.ROLL_BACK: "rolled back"}[value]
+
+
+def _gateway(value: Gateway) -> str:
+    return value.value.capitalize()
+
+
+def _query(value: str) -> str:
+    return value or "what fits the gateway"
 
 
 def _benchmark(benchmark: Benchmark) -> str:
@@ -248,16 +276,40 @@ PARTS = (
             Entry("comparison.staging_error_rate", "In Staging: errors above", _percent),
             Entry("comparison.staging_latency_p95", "In Staging: latency p95 above", _length),
             Entry("comparison.production_error_rate", "In Production: errors above", _percent),
+            Entry("comparison.on_latency", "With a higher latency, a rollout is", _action),
+            Entry("comparison.confidence", "As sure as this, over a whole rollout", _percent),
         ),
     ),
     Part(
         "Traffic",
         "How requests move from one version to the next. A rollback takes one step.",
         (
-            Entry("canary_steps", "Steps into Production", _steps),
+            Entry("rollout.strategy", "Strategy offered first", _strategy),
+            Entry("canary_steps", "Steps of a canary", _steps),
+            Entry("rollout.shadow_duration", "A shadow gets copies for at least", _length),
+            Entry("rollout.shadow_requests", "A shadow answers at least", _requests),
+            Entry("rollout.shadow_agreement", "A shadow gives the same answer to at least", _percent),
+            Entry("rollout.shadow_tolerance", "Numbers are the same when they differ by at most", _percent),
+            Entry("rollout.patience", "A step that stays undecided asks a person after", _length),
+            Entry("rollout.grace", "Without anything to judge by, it is said so after", _length),
+            Entry("rollout.sticky", "Users stay with one version", _sticky),
+            Entry("rollout.sticky_name", "Name of that cookie or header", _name),
             Entry("staging_weight", "Share of a version in Staging", _percent),
             Entry("start_limit", "A server has to be ready within", _length),
             Entry("warm_window", "The previous version stays warm for", _length),
+        ),
+    ),
+    Part(
+        "Metrics from Prometheus",
+        "Where its numbers come from in an installation that has one.",
+        (
+            Entry("metrics.gateway", "Names of its metrics", _gateway),
+            Entry("metrics.requests", "Requests", _query),
+            Entry("metrics.errors", "Errors", _query),
+            Entry("metrics.latency", "Latency buckets", _query),
+            Entry("metrics.business_count", "Business metric: count", _query),
+            Entry("metrics.business_sum", "Business metric: sum", _query),
+            Entry("metrics.business_squares", "Business metric: sum of squares", _query),
         ),
     ),
     Part(

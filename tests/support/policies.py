@@ -16,9 +16,11 @@ from lifecycle.domain.policy import (
     Criteria,
     EvidenceRules,
     LoadTest,
+    MetricQueries,
     OfflineRegression,
     Policy,
     Retention,
+    Rollout,
     ServiceLevels,
     Soak,
     Step,
@@ -26,6 +28,7 @@ from lifecycle.domain.policy import (
 )
 from lifecycle.domain.policy_rules import ASKABLE, BOUNDS, CHECKED
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import BreachAction, Gateway, Sticky, Strategy
 
 
 def listed(values, **sizes) -> st.SearchStrategy:
@@ -42,11 +45,14 @@ names = st.text(letters, min_size=1, max_size=20) | st.sampled_from(
 )
 
 
+def step(weight: int) -> st.SearchStrategy:
+    asks = st.none() | st.sampled_from([Role.PRODUCT_OWNER, Role.ML_ENGINEER])
+    return st.builds(Step, st.just(weight), lengths, st.integers(0, 10**9), asks)
+
+
 def rising(count: int) -> st.SearchStrategy:
     weights = st.lists(st.integers(1, 99), unique=True, max_size=count).map(sorted)
-    return weights.flatmap(
-        lambda each: st.tuples(*(st.builds(Step, st.just(weight), lengths) for weight in [*each, 100]))
-    )
+    return weights.flatmap(lambda each: st.tuples(*(step(weight) for weight in [*each, 100])))
 
 
 def benchmarks(bound: str) -> st.SearchStrategy:
@@ -79,6 +85,25 @@ policies = st.builds(
         latency_p95_increase=st.floats(0, 1e4),
         drift=st.floats(0, 10),
         staging_latency_p95=some_time,
+        on_latency=st.sampled_from(BreachAction),
+        confidence=st.floats(80, 99.99),
+    ),
+    rollout=st.builds(
+        Rollout,
+        strategy=st.sampled_from(Strategy),
+        shadow_duration=some_time,
+        shadow_requests=st.integers(0, 10**9),
+        shadow_agreement=percents,
+        shadow_tolerance=st.sampled_from([0.0, 0.1, 1.0, 5.0, 20.0]),
+        patience=some_time,
+        grace=some_time,
+        sticky=st.sampled_from(Sticky),
+        sticky_name=st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,20}", fullmatch=True),
+    ),
+    metrics=st.builds(
+        MetricQueries,
+        gateway=st.sampled_from(Gateway),
+        requests=st.text(letters, max_size=40).map(lambda text: text and f'{text}{{version="{{version}}"}}'),
     ),
     evidence=st.builds(EvidenceRules, some_time, listed(names)),
     waivers=st.builds(

@@ -38,7 +38,8 @@ def test_a_scope_that_no_longer_exists_gives_nothing():
 
 def test_nothing_that_takes_a_person_is_offered():
     assert not set(scopes_for(Role)) & IN_PERSON
-    assert scopes_for({Role.SERVICE}) == (Action.READ_RECORD, Action.RECORD_EVIDENCE, Action.START_CHECK)
+    wanted = {Action.READ_RECORD, Action.RECORD_EVIDENCE, Action.START_CHECK, Action.REPORT_METRICS}
+    assert set(scopes_for({Role.SERVICE})) == wanted
     assert scopes_for(()) == ()
 
 

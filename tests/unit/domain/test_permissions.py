@@ -17,18 +17,21 @@ from lifecycle.domain.permissions import (
 EXPECTED = {
     Role.PRODUCT_OWNER: {
         "view", "approve", "reject", "cancel", "roll_back", "read_record",
+        "steer_rollout", "advance_rollout", "report_metrics",
         "record_evidence", "start_check", "grant_waiver", "place_hold", "create_tokens",
     },
     Role.ML_ENGINEER: {
         "view", "request_transition", "approve", "reject", "cancel", "roll_back", "read_record",
+        "steer_rollout", "advance_rollout", "drill", "reconcile", "report_metrics",
         "record_evidence", "start_check", "grant_waiver", "accept_semantic_version", "place_hold", "create_tokens",
     },
     Role.AUDITOR: {"view", "read_record", "place_hold", "create_tokens"},
     Role.ADMINISTRATOR: {
+        "steer_rollout", "drill", "reconcile",
         "view", "cancel", "roll_back", "read_record", "grant_waiver", "change_policy", "place_hold", "run_clean_up",
         "create_tokens", "manage_tokens",
     },
-    Role.SERVICE: {"view", "read_record", "record_evidence", "start_check"},
+    Role.SERVICE: {"view", "read_record", "record_evidence", "start_check", "report_metrics"},
 }  # fmt: skip
 ALL_ROLES = frozenset(Role)
 

@@ -37,7 +37,7 @@ def problems_of(body):
 
 
 def step(weight, minimum="1h"):
-    return {"weight": weight, "minimum": minimum}
+    return {"weight": weight, "minimum": minimum, "requests": 0}
 
 
 def test_the_defaults_are_those_of_the_lifecycle_strategy():

@@ -58,9 +58,17 @@ def test_a_value_that_differs_is_marked_with_the_strategys():
         ({"service_levels": {"latency_p50": "250ms"}}, "Half of the answers within (p50)", "500 ms", "250 ms"),
         (
             {"canary_steps": [{"weight": 100, "minimum": 0}]},
-            "Steps into Production",
-            "5 % for 1 hour, 25 % for 2 hours, 50 % for 4 hours, then 100 %",
+            "Steps of a canary",
+            "5 % for 1 hour and 500 requests, 25 % for 2 hours and 500 requests, "
+            "50 % for 4 hours and 500 requests, then 100 %",
             "100 % at once",
+        ),
+        (
+            {"canary_steps": [{"weight": 5, "minimum": "1h", "asks": "product_owner"}, {"weight": 100, "minimum": 0}]},
+            "Steps of a canary",
+            "5 % for 1 hour and 500 requests, 25 % for 2 hours and 500 requests, "
+            "50 % for 4 hours and 500 requests, then 100 %",
+            "5 % for 1 hour, until a product owner lets it go on, then 100 %",
         ),
         (
             {"benchmarks": {"classification": {"metrics": ["auc"], "at_least_metric": "old_auc"}}},
