@@ -14,6 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from lifecycle.domain.observations import Counts
+from lifecycle.domain.policy import MetricQueries
+
 Item = TypeVar("Item")
 
 
@@ -196,6 +199,14 @@ class Server:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model server answered to one request: the HTTP ``status``, and the body as text."""
+
+    status: int
+    text: str
+
+
 class Serving(Protocol):
     """Keeps the servers of model versions running. A server loads its model at start and fails fast."""
 
@@ -208,6 +219,13 @@ class Serving(Protocol):
         """
 
     def status(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> Server: ...
+
+    def ask(self, ref: VersionRef, *, slug: str, body: bytes) -> Scored:
+        """The answer of the version's server for users to one request of MLflow's scoring protocol, as JSON.
+
+        It goes to the server itself, past the gateway. Raises TemporaryError when nothing came back, or the server is
+        not ready.
+        """
 
     def remove(self, ref: VersionRef, *, slug: str, purpose: Purpose = Purpose.USERS) -> None:
         """Stop the version's server; it finishes the requests in flight. Idempotent."""
@@ -232,22 +250,32 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestCounts:
-    """Requests that the gateway passed to one version since the gateway started.
-
-    Both only grow, until the gateway restarts or the version leaves the route: then they begin again at 0.
+class StickyBy:
+    """Requests of one user stay with one version while the weights stay as they are: by a cookie called ``cookie``, or
+    by a header called ``header`` with a number from 0 to 99. The lowest numbers go to the highest version, so whoever
+    has come to it stays with it while its weight grows. One of the names, or both, are "".
     """
 
-    requests: int = 0
-    errors: int = 0
+    cookie: str = ""
+    header: str = ""
 
 
 class Traffic(Protocol):
     """The gateway. A route is named by a model's slug, and answers under ``/<slug>/``."""
 
-    def apply(self, slug: str, backends: tuple[Backend, ...], *, fence: int) -> None:
-        """Make the route's backends and weights exactly these. Weights sum to 100, or to 0 to serve nobody.
+    def apply(
+        self,
+        slug: str,
+        backends: tuple[Backend, ...],
+        *,
+        fence: int,
+        mirrors: Mapping[int, int] | None = None,
+        sticky: StickyBy | None = None,
+    ) -> None:
+        """Make the route's backends, weights and mirrors exactly these. Weights sum to 100, or to 0 to serve nobody.
 
+        ``mirrors`` maps a version among the backends, whose weight is 0, to the percentage of requests of which it
+        gets a copy; its answers go nowhere, and neither its failure nor its slowness reaches a user.
         ``fence`` grows with every claim of the model: a write with a lower one than the last raises FencedError.
         """
 
@@ -257,5 +285,58 @@ class Traffic(Protocol):
         Versions with weight 0 are in the answer as long as the route names them.
         """
 
-    def counts(self, slug: str) -> Mapping[int, RequestCounts]:
-        """Requests and errors (5xx) by version, cumulative, from the gateway's own metrics."""
+    def mirrors(self, slug: str) -> Mapping[int, int]:
+        """The mirrors that the gateway itself says are in force, {version: percent of requests copied}."""
+
+
+# ---------------------------------------------------------------- metrics
+
+
+class Counter(StrEnum):
+    """Who counted: the gateway knows every request and error, a model server what is inside them."""
+
+    GATEWAY = "gateway"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The cumulative counts of one version by one counter, at one moment.
+
+    ``instance`` tells apart those that count the same version: replicas, gateways. ``epoch`` is when its counting
+    began, as UNIX time in seconds, 0.0 when that is not known: a later one than before says that it began anew.
+    A gateway fills in requests and errors, a server latency, prediction and features.
+    """
+
+    version: int
+    counter: Counter
+    instance: str
+    counts: Counts
+    epoch: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnswer:
+    """One answer of a model server: ``key`` is the digest of the request's body, ``values`` one prediction a row, each
+    a class as text or a number."""
+
+    number: int
+    key: str
+    values: tuple[str | float, ...]
+
+
+class Metrics(Protocol):
+    """Where the numbers of a rollout come from."""
+
+    def read(self, slug: str, servers: Mapping[int, str], queries: MetricQueries) -> tuple[Reading, ...]:
+        """What has been counted of each of these versions, by the address of its server.
+
+        A version that nothing is known of is left out; so is a model server that does not answer. Raises TemporaryError
+        when the gateway's counts cannot be read.
+        """
+
+    def answers(self, url: str, *, after: int) -> tuple[ServerAnswer, ...]:
+        """The latest answers that the model server at ``url`` remembers, whose numbers are higher than ``after``, by
+        number. A server that was started anew counts from 1 again: then all that it has are given when its highest is
+        below ``after``. Raises TemporaryError.
+        """

@@ -2,6 +2,7 @@
 
 from lifecycle.models.audit import AuditEntry
 from lifecycle.models.evidence import UNFINISHED_CHECKS, CheckRun, CheckStatus, Evidence, Waiver
+from lifecycle.models.observation import CounterReading, Disagreement, MetricReport, Observation, Trial, Verdict
 from lifecycle.models.policy import Policy
 from lifecycle.models.registry import MirrorState, ModelVersion, RegisteredModel, WebhookDelivery
 from lifecycle.models.retention import Deletion, DeletionStatus, Hold, RetentionRun, StagingFlag
@@ -9,10 +10,8 @@ from lifecycle.models.transition import (
     ACTIVE,
     EXECUTING,
     Approval,
-    CounterReading,
     Effect,
     Kind,
-    Observation,
     Status,
     Strategy,
     Transition,
@@ -31,10 +30,12 @@ __all__ = [
     "CounterReading",
     "Deletion",
     "DeletionStatus",
+    "Disagreement",
     "Effect",
     "Evidence",
     "Hold",
     "Kind",
+    "MetricReport",
     "MirrorState",
     "ModelVersion",
     "Observation",
@@ -45,8 +46,10 @@ __all__ = [
     "Status",
     "Strategy",
     "Transition",
+    "Trial",
     "Variant",
     "VariantRole",
+    "Verdict",
     "Waiver",
     "WebhookDelivery",
 ]

@@ -12,7 +12,9 @@ class RegisteredModel(models.Model):
 
     ``slug`` names it in addresses, files and the gateway; ``exact_name`` is False when the registry's name holds
     characters that a database cannot, so that such a model can be seen but not acted on. ``fence`` grows with
-    every claim by the engine: the gateway refuses a write that carries an older one.
+    every claim by the engine: the gateway refuses a write that carries an older one. ``compared_at`` is when the
+    registry was last compared with what serves, ``suspicions`` what did not agree then, as ``what:version``: both are
+    written by ``lifecycle.disagreements``.
     """
 
     name = models.TextField()
@@ -27,6 +29,8 @@ class RegisteredModel(models.Model):
     seen_pass = models.BigIntegerField(default=0, db_index=True)
     digest = models.CharField(max_length=64, default="")
     fence = models.BigIntegerField(default=0)
+    compared_at = models.DateTimeField(null=True)
+    suspicions = models.JSONField(default=list)
 
     class Meta:
         ordering = ("slug",)

@@ -32,10 +32,14 @@ class Kind(models.TextChoices):
     PROMOTION = "promotion", "promotion"
     ROLLBACK = "rollback", "rollback"
     ARCHIVAL = "archival", "archiving"
+    DRILL = "drill", "rollback drill"
+    RECONCILIATION = "reconciliation", "putting right"
 
 
 class Strategy(models.TextChoices):
     CANARY = "canary", "canary"
+    BLUE_GREEN = "blue_green", "blue-green"
+    SHADOW = "shadow", "shadow"
     DIRECT = "direct", "all at once"
     NONE = "none", "no traffic"
 
@@ -44,10 +48,13 @@ class Transition(models.Model):
     """One request to move one version to one stage, from request to finish.
 
     ``stable`` is the version that served when execution began; ``previous`` is the version that a rollback brings
-    back. ``steps`` is the rollout's plan, ``[{"weight": percent, "minimum": seconds}, ...]``; ``step`` counts from 0
-    and ``step_since`` is when the gateway was seen to apply it. ``gate`` is the gate as it was when the change
-    was asked for, one object a criterion. ``lease_until`` and ``fence`` belong to the executor
-    that holds the transition now.
+    back. ``steps`` is the rollout's plan, one object a step as ``lifecycle.domain.plan.PlannedStep`` describes it;
+    ``step`` counts from 0 and ``step_since`` is when the gateway was seen to apply it. ``smoked_at`` is when the new
+    version answered its smoke request, ``released`` the step that a person has let the rollout go on to, and
+    ``asks_person`` says that nothing but a person moves it. ``target`` is what a reconciliation puts right. ``gate`` is
+    the gate as it was when the change was asked for, one object a criterion. ``rollback_by`` is the person who rolled
+    back, None when Stagegate did it by itself; ``review`` is what somebody else said about that afterwards.
+    ``lease_until`` and ``fence`` belong to the executor that holds the transition now.
     """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="transitions")
@@ -77,10 +84,21 @@ class Transition(models.Model):
     steps = models.JSONField(default=list)
     step = models.PositiveSmallIntegerField(default=0)
     step_since = models.DateTimeField(null=True)
+    smoked_at = models.DateTimeField(null=True)
+    released = models.PositiveSmallIntegerField(default=0)
+    asks_person = models.BooleanField(default=False)
+    paused_at = models.DateTimeField(null=True)
+    paused_by_name = models.CharField(max_length=200, blank=True, default="")
+    pause_reason = models.TextField(blank=True, default="")
+    target = models.JSONField(default=dict)
     rollback_reason = models.TextField(blank=True, default="")
     rollback_by_name = models.CharField(max_length=200, blank=True, default="")
     rollback_requested_at = models.DateTimeField(null=True)
+    rollback_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     traffic_back_at = models.DateTimeField(null=True)
+    reviewed_at = models.DateTimeField(null=True)
+    reviewed_by_name = models.CharField(max_length=200, blank=True, default="")
+    review = models.TextField(blank=True, default="")
 
     waiting_for = models.TextField(blank=True, default="")
     waiting_until = models.DateTimeField(null=True)
@@ -198,33 +216,3 @@ class Variant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} at {self.weight} %"
-
-
-class Observation(models.Model):
-    """What one version answered in one interval, from the gateway's counters; the counts add up."""
-
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="observations")
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="observations")
-    since = models.DateTimeField()
-    until = models.DateTimeField()
-    requests = models.PositiveBigIntegerField()
-    errors = models.PositiveBigIntegerField()
-
-    class Meta:
-        ordering = ("until",)
-        indexes = (models.Index(fields=("model", "until"), name="observations_of_a_model"),)
-
-    def __str__(self) -> str:
-        return f"{self.version}: {self.requests} requests, {self.errors} errors"
-
-
-class CounterReading(models.Model):
-    """The last cumulative counts read for a version: what the next interval is measured from."""
-
-    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="reading")
-    read_at = models.DateTimeField()
-    requests = models.PositiveBigIntegerField()
-    errors = models.PositiveBigIntegerField()
-
-    def __str__(self) -> str:
-        return f"{self.version}: {self.requests} requests at {self.read_at:%H:%M:%S}"
