@@ -1,11 +1,10 @@
-"""What is done regularly: due transitions are found, traffic is counted, idle servers are stopped."""
+"""What is done regularly: due transitions are found, idle servers are stopped."""
 
 import pytest
-from django.db.models import Max, Min, Sum
 
 from lifecycle import dispatch, engine, upkeep
 from lifecycle.domain.stages import Stage
-from lifecycle.models import AuditEntry, Observation, Transition, Variant
+from lifecycle.models import AuditEntry, Transition, Variant
 from lifecycle.ports import Backend, ServerState, VersionRef
 
 FIRST, SECOND = VersionRef("iris", 1), VersionRef("iris", 2)
@@ -51,101 +50,6 @@ def test_a_lost_broker_does_not_break_the_click(world, monkeypatch):
 
     monkeypatch.setattr(dispatch.current_app, "send_task", unreachable)
     dispatch.send("lifecycle.tick", 1, queue="default")
-
-
-# ---------------------------------------------------------------- counting
-
-
-def observed():
-    sums = Observation.objects.values_list("version__version").annotate(Sum("requests"), Sum("errors")).order_by()
-    return {version: (requests, errors) for version, requests, errors in sums}
-
-
-def look(world):
-    world.pass_time(seconds=2)
-    upkeep.observe_traffic(now=world.now)
-
-
-def test_requests_are_counted_from_the_first_look_on(world):
-    world.in_production(1)
-    world.traffic.send("iris", 7)
-    look(world)
-    world.traffic.send("iris", 20, failing=[1])
-    look(world)
-    look(world)
-    assert observed() == {1: (20, 20)}
-
-
-def test_a_restarted_gateway_neither_invents_nor_loses_requests(world):
-    world.in_production(1)
-    world.traffic.send("iris", 1)
-    look(world)
-    world.traffic.send("iris", 50)
-    look(world)
-    world.traffic.restart()
-    world.traffic.send("iris", 30)
-    look(world)
-    assert observed() == {1: (80, 0)}
-
-
-def test_a_missed_look_loses_nothing(world):
-    world.in_production(1)
-    world.traffic.send("iris", 1)
-    look(world)
-    world.traffic.send("iris", 5)
-    world.traffic.down = True
-    look(world)
-    world.traffic.down = False
-    look(world)
-    assert observed() == {1: (5, 0)}
-
-
-def test_old_observations_are_let_go(world):
-    world.in_production(1)
-    world.traffic.send("iris", 1)
-    look(world)
-    world.traffic.send("iris", 5)
-    look(world)
-    world.pass_time(hours=47)
-    upkeep.tidy_observations(now=world.now)
-    assert observed() == {1: (5, 0)}
-    world.pass_time(hours=2)
-    upkeep.tidy_observations(now=world.now)
-    assert not Observation.objects.exists()
-
-
-def test_while_a_version_is_in_staging_all_counts_of_its_stay_are_kept_one_an_hour(world):
-    world.in_production(1)
-    world.traffic.send("iris", 10)
-    look(world)
-    world.drive(world.approved(2, Stage.STAGING))
-    looks_a_stay = 3 * 60
-    for _ in range(looks_a_stay):
-        world.traffic.send("iris", 10, failing=[2])
-        world.pass_time(minutes=1)
-        upkeep.observe_traffic(now=world.now)
-    seen = observed()
-    span = Observation.objects.filter(version=world.version(2), requests__gt=0).aggregate(Min("since"), Max("until"))
-    world.pass_time(hours=50)
-    for _ in range(2):
-        upkeep.tidy_observations(now=world.now)
-    assert observed() == seen
-    kept = Observation.objects.filter(version=world.version(2))
-    assert kept.count() in (3, 4)
-    assert kept.aggregate(Min("since"), Max("until")) == span
-
-
-def test_counts_from_before_the_stay_are_let_go(world):
-    world.in_production(1)
-    world.traffic.send("iris", 10)
-    look(world)
-    world.traffic.send("iris", 10)
-    look(world)
-    world.pass_time(hours=1)
-    world.drive(world.approved(2, Stage.STAGING))
-    world.pass_time(hours=50)
-    upkeep.tidy_observations(now=world.now)
-    assert observed() == {}
 
 
 # ---------------------------------------------------------------- stopping servers
