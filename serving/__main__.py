@@ -71,7 +71,8 @@ def build(loaded: LoadedModel, options: argparse.Namespace) -> App:
     columns = strict_columns(loaded.model)
     metrics = Metrics(loaded.reference, model=options.name, version=options.version)
     row_wise = may_join(loaded.model, columns, loaded.reference, options.batching)
-    scorer = Scorer(loaded.model, FrameBuilder(columns), metrics, row_wise=row_wise)
+    prediction = loaded.reference.prediction
+    scorer = Scorer(loaded.model, FrameBuilder(columns), metrics, row_wise=row_wise, prediction=prediction)
     log.info("%s is loaded, batching is %s", served(options), "on" if row_wise else "off")
     return App(
         reader_for(loaded.model),

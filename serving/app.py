@@ -8,11 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from mlflow.version import VERSION as MLFLOW_VERSION
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from serving.answers import Answers
 from serving.batching import Batcher, Scores
 from serving.errors import RefusedError
 from serving.metrics import CLIENT_ERROR, Metrics
@@ -25,7 +27,14 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-ROUTES = {"/invocations": "POST", "/ping": "GET", "/health": "GET", "/version": "GET", "/metrics": "GET"}
+ROUTES = {
+    "/invocations": "POST",
+    "/ping": "GET",
+    "/health": "GET",
+    "/version": "GET",
+    "/metrics": "GET",
+    "/answers": "GET",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class App:
         self._scorer = scorer
         self._metrics = metrics
         self._registry = metrics.registry()
+        self._answers = Answers()
         self._version = version.encode("latin-1")
         self._threads = threads
         self._limits = limits
@@ -89,6 +99,8 @@ class App:
         elif path == "/metrics":
             content_type, body = _exposition(self._registry, header(scope, b"accept"))
             await self._send(send, Answer(200, body), content_type=content_type)
+        elif path == "/answers":
+            await self._send(send, Answer(200, self._answers.page(_after(scope["query_string"]))))
         else:
             # MLflow's own answers, to the byte.
             await self._send(send, Answer(200, MLFLOW_VERSION.encode() if path == "/version" else b"\n"))
@@ -126,9 +138,11 @@ class App:
             raise RuntimeError("a request came before the server had started")
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await self._batcher.submit(query)
+                answer = await self._batcher.submit(query)
         except TimeoutError:
             return failed(504, "TIMEOUT", f"the model did not answer within {self._limits.seconds:g} seconds")
+        self._answers.remember(body, answer.values)
+        return answer
 
     async def _send(self, send: Send, answer: Answer, *headers: tuple[bytes, bytes], content_type: str = JSON) -> None:
         head = [
@@ -139,6 +153,12 @@ class App:
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _after(query: bytes) -> int:
+    """The number in ``after=``; 0, which is before every answer, when there is none."""
+    asked = parse_qs(query.decode("latin-1")).get("after", [""])[-1]
+    return int(asked) if asked.isdecimal() and len(asked) < 20 else 0
 
 
 def _exposition(registry: CollectorRegistry, accept: str | None) -> tuple[str, bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow.utils import proto_json_utils
 
+from serving.answers import Values
 from serving.errors import RefusedError
 from serving.metrics import CLIENT_ERROR, OK, SERVER_ERROR
 
@@ -18,10 +19,11 @@ _encode = _mlflow_json.NumpyEncoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP status and a JSON body."""
+    """An HTTP status and a JSON body; ``values`` are the predictions in it, as far as they are remembered."""
 
     status: int
     body: bytes
+    values: Values = ()
 
     @property
     def outcome(self) -> str:
@@ -35,9 +37,9 @@ def jsonable(predictions: Any) -> Any:
     return _mlflow_json._get_jsonable_obj(predictions, pandas_orient="records")
 
 
-def predicted(values: Any, *, unwrapped: bool = False) -> Answer:
+def predicted(predictions: Any, values: Values = (), *, unwrapped: bool = False) -> Answer:
     """The answer with jsonable predictions. Raises TypeError or ValueError when JSON cannot hold them."""
-    return Answer(200, _encode(values if unwrapped else {"predictions": values}).encode())
+    return Answer(200, _encode(predictions if unwrapped else {"predictions": predictions}).encode(), values)
 
 
 def refused(refusal: RefusedError) -> Answer:

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 from mlflow.exceptions import MlflowException
 
+from serving.answers import Told
 from serving.errors import RefusedError, shortened
 from serving.metrics import Metrics
 from serving.payload import FrameBuilder, Query, Rows
+from serving.reference import Bins, Labels
 from serving.response import Answer, failed, jsonable, predicted, refused
 
 log = logging.getLogger(__name__)
@@ -31,14 +33,24 @@ class NotRowWiseError(Exception):
 class Scorer:
     """Answers queries with a model. Called from the scoring threads; never raises.
 
-    ``row_wise`` says whether queries may be joined; it turns false when the model proves otherwise.
+    ``row_wise`` says whether queries may be joined; it turns false when the model proves otherwise. ``prediction`` is
+    how the training reference counts predictions.
     """
 
-    def __init__(self, model: Model, frames: FrameBuilder, metrics: Metrics, *, row_wise: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        frames: FrameBuilder,
+        metrics: Metrics,
+        *,
+        row_wise: bool,
+        prediction: Bins | Labels | None = None,
+    ) -> None:
         self._model = model
         self._frames = frames
         self._metrics = metrics
         self.row_wise = row_wise
+        self._prediction = prediction
 
     def score(self, queries: Sequence[Query]) -> list[Answer]:
         """An answer to each query. When a joined call fails, halves are tried, until the failing query is alone."""
@@ -62,20 +74,22 @@ class Scorer:
         if not isinstance(values, list) or len(values) != len(frame):
             raise NotRowWiseError(f"{len(frame)} rows together did not get {len(frame)} predictions")
         ends = pairwise(accumulate((query.count for query in queries), initial=0))
-        answers = [predicted(values[start:end]) for start, end in ends]
-        self._metrics.count_rows(frame, predictions, len(frame))
+        told = Told(predictions, self._prediction)
+        answers = [predicted(values[start:end], told.rows(start, end)) for start, end in ends]
+        self._metrics.count_rows(frame, told.vector, len(frame))
         return answers
 
     def _alone(self, query: Query) -> Answer:
         try:
             data = self._frames.alone(query.data) if isinstance(query.data, Rows) else query.data
             predictions = self._model.predict(data, params=query.params)
-            answer = predicted(jsonable(predictions), unwrapped=query.unwrapped)
+            told = Told(predictions, self._prediction)
+            answer = predicted(jsonable(predictions), told.rows(), unwrapped=query.unwrapped)
         except MlflowException as error:
             return _mlflow_failure(error)
         except Exception as error:
             return _model_failure(error)
-        self._metrics.count_rows(data, predictions, row_count(data))
+        self._metrics.count_rows(data, told.vector, row_count(data))
         return answer
 
 

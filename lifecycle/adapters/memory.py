@@ -6,9 +6,10 @@ Each passes the same contract tests as the real adapter. ``down`` makes every ca
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,8 @@ from lifecycle.adapters.artifact_places import STORE, Place, need_one_model, par
 from lifecycle.adapters.local_gateway import check_route
 from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.locations import original_of
+from lifecycle.domain.observations import Counts, add
+from lifecycle.domain.policy import MetricQueries
 from lifecycle.domain.slugs import is_slug
 from lifecycle.ports import (
     ArtifactFile,
@@ -28,15 +31,19 @@ from lifecycle.ports import (
     PermanentError,
     PortError,
     Purpose,
+    Reading,
     RegistryModel,
     RegistryVersion,
-    RequestCounts,
+    Scored,
     Server,
+    ServerAnswer,
     ServerState,
+    StickyBy,
     TemporaryError,
     VersionDetails,
     VersionRef,
 )
+from lifecycle.ports import Counter as CountedBy
 
 Item = TypeVar("Item")
 
@@ -250,13 +257,16 @@ class MemoryServing(_Twin):
     makes it ready. A server of a version in ``broken`` fails to load. ``in_flight`` holds the requests being
     answered, ``starts`` how often a server of each version was started. ``digests`` sets the
     digest of the files that the registry gives for a version. ``files`` answers with ``model_files`` for every
-    version, and ``forgotten`` lists the versions whose copies were removed."""
+    version, and ``forgotten`` lists the versions whose copies were removed. ``answers`` is what each version answers to
+    requests, which ``asked`` lists: without one, as many predictions as the request has rows."""
 
     def __init__(self, *, loads_at_once: bool = True, broken: Collection[VersionRef] = ()) -> None:
         super().__init__()
         self.digests: dict[VersionRef, str] = {}
         self.model_files = Path()
         self.forgotten: list[VersionRef] = []
+        self.answers: dict[VersionRef, Scored | PortError] = {}
+        self.asked: list[tuple[VersionRef, bytes]] = []
         self.loads_at_once = loads_at_once
         self.broken = set(broken)
         self.in_flight: dict[VersionRef, int] = {}
@@ -317,6 +327,17 @@ class MemoryServing(_Twin):
         _check_server(ref, slug)
         (self._checked if purpose == Purpose.CHECKS else self._servers).pop(ref, None)
 
+    def ask(self, ref: VersionRef, *, slug: str, body: bytes) -> Scored:
+        self._reached("ask")
+        _check_server(ref, slug)
+        if self._servers.get(ref, Server(ServerState.ABSENT)).state != ServerState.READY:
+            raise TemporaryError(f"the server of {ref} is not ready")
+        self.asked.append((ref, body))
+        answer = self.answers.get(ref) or Scored(200, json.dumps({"predictions": [0.0] * _rows(body)}))
+        if isinstance(answer, PortError):
+            raise answer
+        return answer
+
     def files(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
         self._reached("files")
         _check_server(ref, slug)
@@ -331,74 +352,172 @@ class MemoryServing(_Twin):
 
 class MemoryTraffic(_Twin):
     """The ``Traffic`` port. With ``applies`` False it accepts every write but goes on as before, like a gateway that
-    does not reload; ``catch_up`` then applies the last write of every route. ``send`` is what users do."""
+    does not reload; ``catch_up`` then applies the last write of every route. ``send`` is what users do, each request
+    another user's; ``sticky`` is by what each route keeps a user with one version, and ``counted`` what the gateway has
+    counted since it started, by route and version."""
 
     def __init__(self) -> None:
         super().__init__()
         self.applies = True
-        self._written: dict[str, tuple[Backend, ...]] = {}
+        self.sticky: dict[str, StickyBy | None] = {}
+        self._written: dict[str, _Route] = {}
         self._fences: dict[str, int] = {}
-        self._in_force: dict[str, tuple[Backend, ...]] = {}
-        self._counts: dict[str, dict[int, RequestCounts]] = {}
+        self._in_force: dict[str, _Route] = {}
+        self.counted: dict[str, dict[int, Counts]] = {}
         self._turns: dict[str, Counter[int]] = {}
 
-    def apply(self, slug: str, backends: Sequence[Backend], *, fence: int) -> None:
+    def apply(
+        self,
+        slug: str,
+        backends: Sequence[Backend],
+        *,
+        fence: int,
+        mirrors: Mapping[int, int] | None = None,
+        sticky: StickyBy | None = None,
+    ) -> None:
         self._reached("apply")
-        check_route(slug, backends)
+        check_route(slug, backends, mirrors, sticky)
         if fence < self._fences.get(slug, 0):
             raise FencedError(f"a newer executor has written the route {slug}")
         self._fences[slug] = fence
-        self._written[slug] = tuple(backends)
+        self._written[slug] = _Route(tuple(backends), dict(mirrors or {}), sticky)
         if self.applies:
             self.catch_up()
 
     def catch_up(self) -> None:
-        for slug, backends in self._written.items():
-            if self._in_force.get(slug) != backends:
-                self._in_force[slug] = backends
+        for slug, written in self._written.items():
+            if self._in_force.get(slug) != written:
+                self._in_force[slug] = written
                 self._turns[slug] = Counter()
+                self.sticky[slug] = written.sticky
 
     def set_by_hand(self, slug: str, weights: Mapping[int, int]) -> None:
         """Somebody edits the weights behind our back; no fence is asked."""
-        backends = tuple(replace(each, weight=weights[each.version]) for each in self._in_force[slug])
-        self._in_force[slug] = self._written[slug] = backends
+        before = self._in_force[slug]
+        backends = tuple(replace(each, weight=weights[each.version]) for each in before.backends)
+        self._in_force[slug] = self._written[slug] = replace(before, backends=backends)
 
     def weights(self, slug: str) -> Mapping[int, int] | None:
         self._reached("weights")
         _check_slug(slug)
         if slug not in self._in_force:
             return None
-        return {backend.version: backend.weight for backend in self._in_force[slug]}
+        return {backend.version: backend.weight for backend in self._in_force[slug].backends}
 
-    def counts(self, slug: str) -> Mapping[int, RequestCounts]:
-        self._reached("counts")
+    def mirrors(self, slug: str) -> Mapping[int, int]:
+        self._reached("mirrors")
         _check_slug(slug)
-        return dict(self._counts.get(slug, {}))
+        return dict(self._in_force.get(slug, _Route()).mirrors)
 
     def send(self, slug: str, requests: int, *, failing: Collection[int] = ()) -> Counter[int]:
         """Users' requests, shared out in smooth weighted turns as Traefik does; how many each version got.
 
-        Every request to a version in ``failing`` is an error.
+        Every request to a version in ``failing`` is an error. Copies for mirrors are counted, and given to nobody.
         """
-        weights = {each.version: each.weight for each in self._in_force.get(slug, ()) if each.weight}
+        route = self._in_force.get(slug, _Route())
+        weights = {each.version: each.weight for each in route.backends if each.weight}
         got: Counter[int] = Counter()
         turns = self._turns.setdefault(slug, Counter())
+        before = turns.total()
         for _ in range(requests if weights else 0):
             version = min(weights, key=lambda each: ((turns[each] + 1) / weights[each], each))
             turns[version] += 1
             got[version] += 1
-        counts = self._counts.setdefault(slug, {})
+        for version, percent in route.mirrors.items():
+            got_copies = _copied(turns.total(), percent) - _copied(before, percent)
+            self._count(slug, Counter({version: got_copies}), failing)
+        self._count(slug, got, failing)
+        return got
+
+    def _count(self, slug: str, got: Counter[int], failing: Collection[int]) -> None:
+        counts = self.counted.setdefault(slug, {})
         for version, number in got.items():
             errors = number if version in failing else 0
-            so_far = counts.get(version, RequestCounts())
-            counts[version] = RequestCounts(so_far.requests + number, so_far.errors + errors)
-        return got
+            counts[version] = add(counts.get(version, Counts()), Counts(number, errors))
 
     def restart(self) -> None:
         """The gateway restarts: routes come back from what was written, counters begin at 0."""
-        self._counts.clear()
+        self.counted.clear()
         self._in_force.clear()
         self.catch_up()
+
+
+def _copied(requests: int, percent: int) -> int:
+    """How many of these requests were copied: the first one, then as often as needed to keep the percentage."""
+    return -(-requests * percent // 100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What was written of one route."""
+
+    backends: tuple[Backend, ...] = ()
+    mirrors: Mapping[int, int] = field(default_factory=dict)
+    sticky: StickyBy | None = None
+
+
+class MemoryMetrics(_Twin):
+    """The ``Metrics`` port. The gateway's numbers are those of the ``MemoryTraffic`` that it is given; while that is
+    down, they cannot be read. ``count`` and ``answer`` are what model servers do, by address. Those in ``silent`` say
+    nothing. ``epochs`` says when the counting of the servers at these addresses began, ``gateway_epoch`` that of the
+    gateway; 0.0 is not known.
+    """
+
+    def __init__(self, traffic: MemoryTraffic) -> None:
+        super().__init__()
+        self.silent: set[str] = set()
+        self.epochs: dict[str, float] = {}
+        self.gateway_epoch = 0.0
+        self._traffic = traffic
+        self._servers: dict[str, Counts] = {}
+        self._answers: dict[str, list[ServerAnswer]] = {}
+
+    def count(self, url: str, counts: Counts) -> None:
+        """The server at ``url`` answers more of users' requests."""
+        self._servers[url] = add(self._servers.get(url, Counts()), counts)
+
+    def answer(self, url: str, key: str, *values: str | float) -> None:
+        """The server at ``url`` answers a request with this digest, one value a row."""
+        given = self._answers.setdefault(url, [])
+        given.append(ServerAnswer(len(given) + 1, key, values))
+
+    def restart_server(self, url: str, *, epoch: float = 0.0) -> None:
+        """The server at ``url`` is started anew: it has counted nothing, and remembers no answer."""
+        self._servers[url] = Counts()
+        self._answers[url] = []
+        self.epochs[url] = epoch
+
+    def read(self, slug: str, servers: Mapping[int, str], queries: MetricQueries) -> tuple[Reading, ...]:
+        self._reached("read")
+        _check_slug(slug)
+        if self._traffic.down:
+            raise TemporaryError("the gateway is down")
+        seen = self._traffic.counted.get(slug, {})
+        gateway = [
+            Reading(version, CountedBy.GATEWAY, "gateway", seen.get(version, Counts()), self.gateway_epoch)
+            for version in servers
+        ]
+        asked = {version: url for version, url in servers.items() if url in self._servers and url not in self.silent}
+        return (
+            *gateway,
+            *(
+                Reading(version, CountedBy.SERVER, url, self._servers[url], self.epochs.get(url, 0.0))
+                for version, url in asked.items()
+            ),
+        )
+
+    def answers(self, url: str, *, after: int) -> tuple[ServerAnswer, ...]:
+        self._reached("answers")
+        if url in self.silent:
+            raise TemporaryError(f"{url} does not answer")
+        given = self._answers.get(url, [])
+        return tuple(given[after:] if len(given) >= after else given)
+
+
+def _rows(body: bytes) -> int:
+    """How many rows a request has, in whichever form of the scoring protocol it is."""
+    [rows] = json.loads(body).values()
+    return len(rows["data"] if isinstance(rows, dict) and "data" in rows else rows)
 
 
 def _page(items: Iterable[Item], limit: int, page_token: str | None) -> Page[Item]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from lifecycle.ports import Backend, FencedError, PermanentError, Traffic
+from lifecycle.ports import Backend, FencedError, PermanentError, StickyBy, Traffic
 from tests.contract.waiting import eventually
 
 
@@ -39,16 +39,27 @@ def backends(world: World, weights: Mapping[int, int]) -> tuple[Backend, ...]:
     return tuple(Backend(version, world.url(version), weight) for version, weight in weights.items())
 
 
-def shift(traffic: Traffic, world: World, slug: str, weights: Mapping[int, int], *, fence: int = 1) -> None:
-    """Apply weights and wait until the gateway says that they are in force."""
-    traffic.apply(slug, backends(world, weights), fence=fence)
+def shift(
+    traffic: Traffic,
+    world: World,
+    slug: str,
+    weights: Mapping[int, int],
+    *,
+    fence: int = 1,
+    mirrors: Mapping[int, int] | None = None,
+    sticky: StickyBy | None = None,
+) -> None:
+    """Apply weights, and mirrors where they matter, and wait until the gateway says that they are in force."""
+    traffic.apply(slug, backends(world, weights), fence=fence, mirrors=mirrors, sticky=sticky)
     eventually(lambda: traffic.weights(slug), lambda seen: seen == weights)
+    if mirrors is not None:
+        eventually(lambda: traffic.mirrors(slug), lambda seen: seen == mirrors)
 
 
 def an_unknown_route_has_no_weights(traffic: Traffic, world: World) -> None:
     slug = new_slug()
     assert traffic.weights(slug) is None
-    assert traffic.counts(slug) == {}
+    assert traffic.mirrors(slug) == {}
 
 
 def weights_are_read_back(traffic: Traffic, world: World) -> None:
@@ -116,14 +127,28 @@ def a_fence_holds_for_one_route_only(traffic: Traffic, world: World) -> None:
     assert (traffic.weights(fenced), traffic.weights(other)) == ({1: 100}, {2: 100})
 
 
-def counts_grow_by_version(traffic: Traffic, world: World) -> None:
+def mirrors_are_read_back(traffic: Traffic, world: World) -> None:
     slug = new_slug()
-    shift(traffic, world, slug, {1: 50, 2: 50})
-    world.send(slug, 20)
-    world.send(slug, 10, failing={2})
-    counts = eventually(lambda: traffic.counts(slug), lambda seen: sum(each.requests for each in seen.values()) == 30)
-    assert (counts[1].requests, counts[1].errors) == (15, 0)
-    assert (counts[2].requests, counts[2].errors) == (15, 5)
+    for mirrors in ({2: 100}, {2: 50, 3: 1}, {}, {3: 10}):
+        shift(traffic, world, slug, {1: 100, 2: 0, 3: 0}, mirrors=mirrors)
+        assert (traffic.weights(slug), traffic.mirrors(slug)) == ({1: 100, 2: 0, 3: 0}, mirrors)
+    shift(traffic, world, slug, {1: 0, 3: 100}, mirrors={})
+
+
+def copies_are_answered_to_nobody(traffic: Traffic, world: World) -> None:
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 100, 2: 0}, mirrors={2: 100})
+    assert world.send(slug, 20, failing={2}) == {1: 20}
+
+
+def users_are_kept_and_new_ones_follow_the_weights(traffic: Traffic, world: World) -> None:
+    """What is sent here comes from a new user each time."""
+    slug = new_slug()
+    for sticky in (StickyBy(cookie="variant"), StickyBy(header="X-User"), StickyBy(), None):
+        shift(traffic, world, slug, {1: 50, 2: 50}, sticky=sticky)
+        assert world.send(slug, 20) == {1: 10, 2: 10}
+        shift(traffic, world, slug, {1: 100, 2: 0}, sticky=sticky)
+        assert world.send(slug, 5) == {1: 5}
 
 
 def what_is_no_route_is_refused(traffic: Traffic, world: World) -> None:
@@ -133,7 +158,7 @@ def what_is_no_route_is_refused(traffic: Traffic, world: World) -> None:
         for call in (
             lambda name=name: traffic.apply(name, (Backend(1, url, 100),), fence=1),
             lambda name=name: traffic.weights(name),
-            lambda name=name: traffic.counts(name),
+            lambda name=name: traffic.mirrors(name),
         ):
             with pytest.raises(PermanentError):
                 call()
@@ -151,6 +176,19 @@ def what_is_no_route_is_refused(traffic: Traffic, world: World) -> None:
     for each in wrong:
         with pytest.raises(PermanentError):
             traffic.apply(slug, each, fence=1)
+    route = backends(world, {1: 100, 2: 0})
+    for mirrors in ({1: 100}, {3: 100}, {2: 0}, {2: 101}, {2: -1}):
+        with pytest.raises(PermanentError, match="copies"):
+            traffic.apply(slug, route, fence=1, mirrors=mirrors)
+    for sticky in (
+        StickyBy("a", "b"),
+        StickyBy("a b"),
+        StickyBy(header="a`b"),
+        StickyBy("-"),
+        StickyBy(header="x" * 61),
+    ):
+        with pytest.raises(PermanentError, match="cookie or"):
+            traffic.apply(slug, route, fence=1, sticky=sticky)
     assert traffic.weights(slug) is None
 
 
@@ -164,6 +202,8 @@ CHECKS: tuple[Callable[[Traffic, World], None], ...] = (
     applying_the_same_again_changes_nothing,
     a_lower_fence_is_refused,
     a_fence_holds_for_one_route_only,
-    counts_grow_by_version,
+    mirrors_are_read_back,
+    copies_are_answered_to_nobody,
+    users_are_kept_and_new_ones_follow_the_weights,
     what_is_no_route_is_refused,
 )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from lifecycle.adapters.files import write_atomically
-from lifecycle.adapters.local_gateway import TraefikTraffic
-from lifecycle.ports import Backend, PermanentError, TemporaryError
+from lifecycle.adapters.http import samples
+from lifecycle.adapters.local_gateway import COPIED_BYTES, TraefikTraffic
+from lifecycle.ports import Backend, PermanentError, StickyBy, TemporaryError
 from tests.contract.traffic import backends, new_slug, shift
 from tests.contract.waiting import eventually
 from tests.integration.adapters.services import Crowd, Gateway, TrafficWorld, User, free_port, model_server
@@ -93,9 +99,6 @@ def test_a_dead_canary_costs_no_request(traffic: TraefikTraffic, world: TrafficW
     eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 80, 2: 20})
     assert world.gateway.server_status(slug, 2) in ({}, {dead.url: "UP"})
     assert world.send(slug, 50) == {1: 50}
-    counts = traffic.counts(slug)
-    assert (counts[1].requests, counts[1].errors) == (50, 0)
-    assert counts[2].requests == counts[2].errors > 0
 
 
 def test_health_checks_take_a_dead_stable_version_out(traffic: TraefikTraffic, world: TrafficWorld) -> None:
@@ -220,19 +223,6 @@ def test_weights_edited_by_hand_show(traffic: TraefikTraffic, world: TrafficWorl
     eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 1, 2: 3})
 
 
-def test_counts_begin_again_when_a_version_has_left(traffic: TraefikTraffic, world: TrafficWorld) -> None:
-    slug = new_slug()
-    shift(traffic, world, slug, {1: 50, 2: 50})
-    world.send(slug, 20)
-    shift(traffic, world, slug, {1: 100, 2: 0})
-    assert [traffic.counts(slug)[2].requests for _ in range(3)] == [10, 10, 10]
-    shift(traffic, world, slug, {1: 100})
-    eventually(lambda: set(traffic.counts(slug)), lambda seen: seen == {1})
-    shift(traffic, world, slug, {1: 50, 2: 50})
-    world.send(slug, 4)
-    assert {version: each.requests for version, each in traffic.counts(slug).items()} == {1: 12, 2: 2}
-
-
 def test_users_do_not_reach_the_api_nor_routes_the_api_port(traffic: TraefikTraffic, world: TrafficWorld) -> None:
     slug = new_slug()
     shift(traffic, world, slug, {1: 100})
@@ -242,15 +232,184 @@ def test_users_do_not_reach_the_api_nor_routes_the_api_port(traffic: TraefikTraf
         assert user.post(slug)[0] == 404
 
 
+def test_a_cookie_keeps_a_user_until_the_weights_change(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    slug, sticky = new_slug(), StickyBy(cookie="variant")
+    shift(traffic, world, slug, {1: 50, 2: 50}, sticky=sticky)
+    given = [ask(world, slug) for _ in range(4)]
+    assert {answer.version for answer in given} == {1, 2}
+    for answer in given:
+        assert all(word in answer.cookie for word in (f"Path=/{slug}/", "HttpOnly", "SameSite=Lax"))
+        assert "Secure" not in answer.cookie
+        assert {ask(world, slug, Cookie=answer.value).version for _ in range(4)} == {answer.version}
+    shift(traffic, world, slug, {1: 40, 2: 60}, sticky=sticky)
+    on_two = next(answer.value for answer in given if answer.version == 2)
+    assert {ask(world, slug, Cookie=on_two).version for _ in range(6)} == {1, 2}
+
+
+def test_no_cookie_brings_a_user_to_a_version_without_weight(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    """Neither one of the weights before, nor one that names the version under the name for these weights."""
+    slug, sticky = new_slug(), StickyBy(cookie="variant")
+    shift(traffic, world, slug, {1: 50, 2: 50}, sticky=sticky)
+    cookies = [answer.value for answer in (ask(world, slug), ask(world, slug)) if answer.version == 2]
+    shift(traffic, world, slug, {1: 100, 2: 0}, sticky=sticky)
+    now = ask(world, slug).value.partition("=")[0]
+    cookies += [f"{now}={cookie.partition('=')[2]}" for cookie in cookies]
+    assert len(cookies) == 2
+    assert {ask(world, slug, Cookie=cookie).version for cookie in cookies for _ in range(5)} == {1}
+
+
+def test_a_number_in_a_header_chooses_and_goes_on_to_choose_the_version(
+    traffic: TraefikTraffic, world: TrafficWorld
+) -> None:
+    slug, sticky = new_slug(), StickyBy(header="X-User-Bucket")
+    for weight in (5, 25, 60):
+        shift(traffic, world, slug, {1: 100 - weight, 2: weight}, sticky=sticky)
+        asked = (0, 4, 5, 24, 25, 59, 60, 99)
+        got = [ask(world, slug, X_User_Bucket=str(number)).version for number in asked]
+        assert got == [2 if number < weight else 1 for number in asked]
+        assert ask(world, slug, X_User_Bucket="04").version == 2
+    shift(traffic, world, slug, {1: 50, 2: 50}, sticky=sticky)
+    for wrong in ("", "-1", "100", "004", "1.0", "x", "1,60", "9\xb2"):
+        assert {ask(world, slug, X_User_Bucket=wrong).version for _ in range(6)} == {1, 2}
+    shift(traffic, world, slug, {1: 100, 2: 0}, sticky=sticky)
+    assert {ask(world, slug, X_User_Bucket=str(number)).version for number in (0, 49, 50)} == {1}
+
+
+def test_users_with_a_number_leave_a_dead_version(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    slug = new_slug()
+    dead = Backend(2, f"http://127.0.0.1:{free_port()}", 50)
+    traffic.apply(slug, (Backend(1, world.url(1), 50), dead), fence=1, sticky=StickyBy(header="X-User"))
+    eventually(lambda: world.gateway.server_status(slug, 2), lambda seen: seen == {dead.url: "DOWN"})
+    assert [ask(world, slug, X_User="7").version for _ in range(5)] == [1] * 5
+
+
+def test_numbers_and_copies_go_together(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 50, 2: 50, 3: 0}, mirrors={3: 100}, sticky=StickyBy(header="X-User"))
+    got = [ask(world, slug, X_User=number).version for number in ("7", "7", "70", "70")]
+    assert got == [2, 2, 1, 1]
+    eventually(lambda: counted(world, slug, 3), lambda seen: seen == {"200": 4})
+
+
+@pytest.mark.parametrize("shadow", ["failing", "silent", "absent", "dropping"])
+def test_no_shadow_costs_a_user_a_request(traffic: TraefikTraffic, world: TrafficWorld, shadow: str) -> None:
+    slug = new_slug()
+    with shadow_at(world, shadow) as url:
+        traffic.apply(slug, (Backend(1, world.url(1), 100), Backend(3, url, 0)), fence=1, mirrors={3: 100})
+        eventually(lambda: traffic.mirrors(slug), lambda seen: seen == {3: 100})
+        began = time.perf_counter()
+        with User(world.gateway) as user:
+            answers = Counter(user.post(slug, X_Fail="3") for _ in range(150))
+        seconds = time.perf_counter() - began
+    assert answers == {(200, 1): 150}
+    assert seconds < 5
+    assert counted(world, slug, 1) == {"200": 150}
+
+
+@contextmanager
+def shadow_at(world: TrafficWorld, shadow: str) -> Iterator[str]:
+    """The address of a shadow that behaves like that."""
+    if shadow == "failing":
+        yield world.url(3)
+    elif shadow == "absent":
+        yield f"http://127.0.0.1:{free_port()}"
+    elif shadow == "dropping":
+        with dropping_server(reads=True) as (url, _):
+            yield url
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+def test_copies_count_as_requests_of_the_shadow(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 100, 2: 0, 3: 0}, mirrors={2: 100, 3: 25})
+    world.send(slug, 12)
+    world.send(slug, 8, failing={2})
+    eventually(lambda: counted(world, slug, 2), lambda seen: seen == {"200": 12, "500": 8})
+    assert [counted(world, slug, version) for version in (1, 3)] == [{"200": 20}, {"200": 5}]
+
+
+def test_what_is_not_json_and_what_is_too_long_is_answered_too(traffic: TraefikTraffic, world: TrafficWorld) -> None:
+    """Copying reads the body first; what is longer than a copy may be goes to the users' version alone."""
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 100, 2: 0}, mirrors={2: 100})
+    for size in (0, COPIED_BYTES, COPIED_BYTES + 1):
+        assert ask(world, slug, body=b"x" * size).version == 1
+    assert ask(world, slug, "ping", method="GET").status == 200
+    eventually(lambda: counted(world, slug, 2), lambda seen: seen == {"200": 3})
+
+
+def counted(world: TrafficWorld, slug: str, version: int) -> dict[str, float]:
+    """What the gateway has counted for a version, by status."""
+    name = f"{slug}--v{version}@file"
+    found: dict[str, float] = {}
+    for sample in samples(world.gateway.api("/metrics"), "traefik_service_requests_total"):
+        if sample.labels["service"] == name:
+            found[sample.labels["code"]] = found.get(sample.labels["code"], 0) + sample.value
+    return found
+
+
+@pytest.mark.parametrize("name", ["metrics", "answers"])
+def test_users_do_not_reach_what_a_server_tells_of_other_users(
+    traffic: TraefikTraffic, world: TrafficWorld, name: str
+) -> None:
+    """The model server of these tests answers every path; the real one decodes it, and answers those that it has."""
+    slug = new_slug()
+    shift(traffic, world, slug, {1: 100, 2: 0}, mirrors={2: 100}, sticky=StickyBy(header="X-User"))
+    first = f"%{ord(name[0]):02x}"
+    ways = "", "/", "./", "x/../", "x/%2e%2e/", "%2e/", f"../{slug}/", "x/..%2f", "%2f", "%252e/"
+    spelt = [f"{way}{name}" for way in ways]
+    spelt += [f"{name}{end}" for end in ("?after=1", "/", "/.", "%2f", "%00", ";x", "%3f", "#x", "%20", "%")]
+    spelt += [f"{first}{name[1:]}", f"{first.upper()}{name[1:]}", f"%25{first[1:]}{name[1:]}", name.upper()]
+    reached = {path: ask(world, slug, path, X_User="7").path for path in spelt}
+    assert [path for path, got in reached.items() if unquote(got.partition("?")[0]) == f"/{name}"] == []
+    assert ask(world, slug, "ping").path == "/ping"
+
+
+@dataclass(frozen=True)
+class Asked:
+    status: int
+    version: int | None
+    cookie: str
+    path: str
+
+    @property
+    def value(self) -> str:
+        """The cookie as a client sends it back."""
+        return self.cookie.partition(";")[0]
+
+
+def ask(
+    world: TrafficWorld,
+    slug: str,
+    path: str = "invocations",
+    *,
+    method: str = "POST",
+    body: bytes = b"",
+    **headers: str,
+) -> Asked:
+    """One request over a connection of its own. ``X_User`` stands for X-User; ``path`` is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=10)
+    connection.request(
+        method, f"/{slug}/{path}", body, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    version = response.headers.get("X-Model-Version")
+    reached = json.loads(text).get("path", "") if text.startswith("{") else ""
+    return Asked(response.status, int(version) if version else None, response.headers.get("Set-Cookie", ""), reached)
+
+
 def test_while_the_gateway_is_down(world: TrafficWorld, tmp_path: Path) -> None:
     """Writes are kept for when it is back; questions have no answer, and soon."""
     gateway, slug = Gateway(tmp_path), new_slug()
     gateway.routes.mkdir()
     traffic = gateway.adapter(timeout=1)
     traffic.apply(slug, backends(world, {1: 100}), fence=1)
-    for ask in (lambda: traffic.weights(slug), lambda: traffic.counts(slug)):
-        with pytest.raises(TemporaryError, match="can't be reached"):
-            ask()
+    with pytest.raises(TemporaryError, match="can't be reached"):
+        traffic.weights(slug)
     with gateway.started():
         eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 100})
 
@@ -259,7 +418,6 @@ def test_a_gateway_that_hangs_is_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         traffic = TraefikTraffic(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
         began = time.monotonic()
-        for ask in (lambda: traffic.weights("iris"), lambda: traffic.counts("iris")):
-            with pytest.raises(TemporaryError, match=r"did not answer within 0.3 s"):
-                ask()
+        with pytest.raises(TemporaryError, match=r"did not answer within 0.3 s"):
+            traffic.weights("iris")
         assert time.monotonic() - began < 3

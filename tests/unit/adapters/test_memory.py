@@ -9,18 +9,24 @@ from typing import Any
 
 import pytest
 
-from lifecycle.adapters.memory import MemoryRegistry, MemoryServing, MemoryTraffic
+from lifecycle.adapters.memory import MemoryMetrics, MemoryRegistry, MemoryServing, MemoryTraffic
+from lifecycle.domain.drift import Distribution
+from lifecycle.domain.observations import Counts
+from lifecycle.domain.policy import MetricQueries
 from lifecycle.ports import (
     Backend,
+    Metrics,
     PermanentError,
     Registry,
     ServerState,
     Serving,
+    StickyBy,
     TemporaryError,
     Traffic,
     VersionDetails,
     VersionRef,
 )
+from tests.contract import metrics as metrics_contract
 from tests.contract import registry as registry_contract
 from tests.contract import serving as serving_contract
 from tests.contract import traffic as traffic_contract
@@ -110,6 +116,36 @@ def test_serving_contract(check: Callable[[Serving, serving_contract.World], Non
     check(serving, ServingWorld(serving))
 
 
+class MetricsWorld:
+    queries = MetricQueries()
+
+    def __init__(self, traffic: MemoryTraffic, metrics: MemoryMetrics) -> None:
+        self._traffic, self._metrics = traffic, metrics
+        self._metrics.silent.add(self.nobody())
+
+    def url(self, version: int) -> str:
+        return f"http://127.0.0.1:820{version}"
+
+    def route(self, slug: str, weights: Mapping[int, int]) -> None:
+        backends = tuple(Backend(version, self.url(version), weight) for version, weight in weights.items())
+        self._traffic.apply(slug, backends, fence=1)
+
+    def send(self, slug: str, requests: int, *, failing: Collection[int] = ()) -> Counter[int]:
+        got = self._traffic.send(slug, requests, failing=failing)
+        for version, number in got.items():
+            self._metrics.count(self.url(version), Counts(latency=Distribution((float(number), 0.0), edges=(0.5,))))
+        return got
+
+    def nobody(self) -> str:
+        return "http://127.0.0.1:8299"
+
+
+@pytest.mark.parametrize("check", metrics_contract.CHECKS, ids=lambda check: check.__name__)
+def test_metrics(check: Callable[[Metrics, metrics_contract.World], None]) -> None:
+    metrics = MemoryMetrics(traffic := MemoryTraffic())
+    check(metrics, MetricsWorld(traffic, metrics))
+
+
 @pytest.mark.parametrize("check", traffic_contract.CHECKS, ids=lambda check: check.__name__)
 def test_traffic_contract(check: Callable[[Traffic, traffic_contract.World], None]) -> None:
     traffic = MemoryTraffic()
@@ -164,12 +200,23 @@ def test_weights_edited_by_hand_show() -> None:
     assert traffic.send("iris", 4) == {2: 4}
 
 
+def test_copies_are_counted_as_requests_of_the_mirror() -> None:
+    traffic = MemoryTraffic()
+    backends = (Backend(1, "http://127.0.0.1:8200", 100), Backend(2, "http://127.0.0.1:8201", 0))
+    traffic.apply("iris", backends, fence=1, mirrors={2: 30}, sticky=StickyBy(cookie="c"))
+    for _ in range(20):
+        assert traffic.send("iris", 1, failing={2}) == {1: 1}
+    counted = traffic.counted["iris"]
+    assert [(counted[version].requests, counted[version].errors) for version in (1, 2)] == [(20, 0), (6, 6)]
+    assert traffic.sticky == {"iris": StickyBy(cookie="c")}
+
+
 def test_a_restarted_gateway_counts_from_nothing() -> None:
     traffic = MemoryTraffic()
     traffic.apply("iris", ROUTE, fence=1)
     traffic.send("iris", 8)
     traffic.restart()
-    assert traffic.counts("iris") == {}
+    assert traffic.counted == {}
     assert traffic.weights("iris") == {1: 75, 2: 25}
 
 
@@ -183,3 +230,14 @@ def test_a_server_that_takes_its_time() -> None:
     assert (ready.state, ready.in_flight) == (ServerState.READY, 3)
     serving.crash(REF, "out of memory")
     assert serving.status(REF, slug="iris").detail == "out of memory"
+
+
+def test_a_server_that_was_started_anew_gives_all_the_answers_that_it_has() -> None:
+    metrics, url = MemoryMetrics(MemoryTraffic()), "http://127.0.0.1:8201"
+    for key in "abc":
+        metrics.answer(url, key, "setosa")
+    assert [each.key for each in metrics.answers(url, after=2)] == ["c"]
+    assert metrics.answers(url, after=3) == ()
+    metrics.restart_server(url)
+    metrics.answer(url, "d", "setosa")
+    assert [each.key for each in metrics.answers(url, after=3)] == ["d"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
-from lifecycle.adapters.local_gateway import TraefikTraffic, route
-from lifecycle.ports import Backend, FencedError, PermanentError, TemporaryError
+import serving.answers
+from lifecycle.adapters.local_gateway import COPIED_BYTES, TraefikTraffic, route
+from lifecycle.ports import Backend, FencedError, PermanentError, StickyBy, TemporaryError
 
 BACKENDS = (Backend(1, "http://127.0.0.1:8200", 75), Backend(2, "http://127.0.0.1:8201", 25))
+SHADOWED = (Backend(1, "http://127.0.0.1:8200", 100), Backend(3, "http://127.0.0.1:8202", 0))
 
 
 @pytest.fixture
@@ -21,8 +24,9 @@ def traffic(tmp_path: Path) -> TraefikTraffic:
 
 def test_a_route_is_a_router_a_weighted_service_and_one_service_a_version() -> None:
     http = route("iris", BACKENDS)["http"]
-    assert http["routers"]["iris"]["rule"] == "PathPrefix(`/iris/`) && !Path(`/iris/metrics`)"
+    assert http["routers"]["iris"]["rule"] == "PathPrefix(`/iris/`) && !Path(`/iris/metrics`) && !Path(`/iris/answers`)"
     assert http["routers"]["iris"]["service"] == "iris"
+    assert http["services"]["iris"]["middlewares"] == ["iris--retry"]
     assert http["middlewares"]["iris--strip"] == {"stripPrefix": {"prefixes": ["/iris"]}}
     assert http["services"]["iris"]["weighted"] == {
         "services": [{"name": "iris--v1", "weight": 75}, {"name": "iris--v2", "weight": 25}],
@@ -32,6 +36,65 @@ def test_a_route_is_a_router_a_weighted_service_and_one_service_a_version() -> N
         server = http["services"][f"iris--v{version}"]["loadBalancer"]
         assert server["servers"] == [{"url": f"http://127.0.0.1:{port}"}]
         assert server["healthCheck"]["path"] == "/ping"
+
+
+def test_retries_are_for_users_alone() -> None:
+    """Copies are made before the retries, or a copy that fails could have the user's request sent again."""
+    http = route("iris", SHADOWED, mirrors={3: 40})["http"]
+    assert http["routers"]["iris"]["middlewares"] == ["iris--strip"]
+    assert http["services"]["iris"]["middlewares"] == ["iris--retry"]
+    assert http["routers"]["iris"]["service"] == "iris--copies"
+    assert "middlewares" not in http["services"]["iris--copies"]
+
+
+def test_mirrors_are_bounded_in_time_number_and_size() -> None:
+    http = route("iris", SHADOWED, mirrors={3: 40})["http"]
+    mirroring = http["services"]["iris--copies"]["mirroring"]
+    assert (mirroring["service"], mirroring["mirrors"]) == ("iris", [{"name": "iris--v3", "percent": 40}])
+    assert mirroring["maxBodySize"] == COPIED_BYTES == serving.answers.MAX_BODY
+    shadow = http["services"]["iris--v3"]
+    assert http["middlewares"][shadow["middlewares"][0]] == {"inFlightReq": {"amount": 100}}
+    transport = http["serversTransports"][shadow["loadBalancer"]["serversTransport"]]
+    assert transport["forwardingTimeouts"]["responseHeaderTimeout"] == "10s"
+    assert "responseHeaderTimeout" not in http["serversTransports"]["iris"]["forwardingTimeouts"]
+    assert http["services"]["iris--v1"]["loadBalancer"]["serversTransport"] == "iris"
+
+
+def test_the_cookie_has_another_name_for_other_weights() -> None:
+    def name(*weights: int, slug: str = "iris") -> str:
+        backends = [Backend(version, "http://127.0.0.1:8200", weight) for version, weight in enumerate(weights, 1)]
+        weighted = route(slug, backends, sticky=StickyBy(cookie="c"))["http"]["services"][slug]["weighted"]
+        return str(weighted["sticky"]["cookie"]["name"])
+
+    assert name(75, 25) == name(75, 25)
+    assert len({name(75, 25), name(25, 75), name(0, 100), name(100, 0), name(75, 25, slug="other")}) == 5
+
+
+@pytest.mark.parametrize(
+    ("weights", "numbers"),
+    [
+        ({1: 95, 2: 5}, {2: range(5), 1: range(5, 100)}),
+        ({2: 30, 1: 70}, {2: range(30), 1: range(30, 100)}),
+        ({1: 20, 3: 30, 2: 50}, {3: range(30), 2: range(30, 80), 1: range(80, 100)}),
+        ({1: 50, 2: 50, 3: 0}, {2: range(50), 1: range(50, 100)}),
+        ({1: 100, 2: 0}, {}),
+        ({1: 0, 2: 0}, {}),
+        ({}, {}),
+    ],
+)
+def test_every_number_belongs_to_one_version(weights: dict[int, int], numbers: dict[int, range]) -> None:
+    backends = [Backend(version, "http://127.0.0.1:8200", weight) for version, weight in weights.items()]
+    http = route("iris", backends, sticky=StickyBy(header="X-User"))["http"]
+    rules = {name: router["rule"] for name, router in http["routers"].items() if name != "iris"}
+    assert set(rules) == {f"iris--v{version}--first" for version in numbers}
+    for version, expected in numbers.items():
+        name = f"iris--v{version}--first"
+        pattern = re.search(r"HeaderRegexp\(`X-User`, `(.*)`\)", rules[name])
+        assert pattern is not None
+        assert [number for number in range(200) if re.search(pattern[1], str(number))] == list(expected)
+        assert http["services"][name]["failover"] == {
+            "service": f"iris--v{version}", "fallback": "iris", "healthCheck": {},
+        }  # fmt: skip
 
 
 def test_the_file_is_the_route_and_its_fence(traffic: TraefikTraffic, tmp_path: Path) -> None:

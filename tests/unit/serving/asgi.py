@@ -68,7 +68,9 @@ class Client:
             sent.append(message)
 
         head = [(b"content-type", content_type.encode())] if content_type is not None else []
-        scope = {"type": "http", "method": method, "path": path, "headers": [*head, *headers]}
+        path, _, query = path.partition("?")
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
+        scope["headers"] = [*head, *headers]
         await self._app(scope, receive, collect)
         if not sent:
             return Reply(0, {}, b"")

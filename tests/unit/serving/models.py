@@ -82,5 +82,6 @@ def pyfunc(implementation: Any, inputs: Schema | None, params: dict[str, str] | 
 
 def app_for(model: PyFuncModel, *, row_wise: bool = True, reference: Reference | None = None, **limits: Any) -> App:
     metrics = Metrics(reference or Reference(), model="m", version="7")
-    scorer = Scorer(model, FrameBuilder(strict_columns(model)), metrics, row_wise=row_wise)
+    prediction = reference.prediction if reference else None
+    scorer = Scorer(model, FrameBuilder(strict_columns(model)), metrics, row_wise=row_wise, prediction=prediction)
     return App(reader_for(model), scorer, metrics, version="7", limits=Limits(**limits))
