@@ -16,8 +16,7 @@ from lifecycle.domain.findings import Finding, Gate, State
 from lifecycle.domain.judgements import judge
 from lifecycle.domain.judgements.base import Judgement
 from lifecycle.domain.permissions import Action, Actor, Role, may
-from lifecycle.domain.plan import steps_of_change
-from lifecycle.domain.policy import Step
+from lifecycle.domain.plan import PlannedStep, steps_of_change
 from lifecycle.domain.stages import Stage
 from lifecycle.evidence import why_stale
 from lifecycle.gating import evidence_fact
@@ -71,7 +70,7 @@ class Checklist:
     policy: Policy
     lines: tuple[Line, ...]
     approvals: tuple[Role, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlannedStep, ...] = ()
     waiver_ends: tuple[Until, ...] = ()
     may_revoke: bool = False
 
@@ -148,7 +147,7 @@ def newest_runs(version: ModelVersion, criteria: Collection[Criterion]) -> dict[
     return {row.criterion: row for row in rows.filter(place=1)}
 
 
-def _steps(version: ModelVersion, to_stage: Stage, policy: Policy) -> tuple[Step, ...]:
+def _steps(version: ModelVersion, to_stage: Stage, policy: Policy) -> tuple[PlannedStep, ...]:
     stable = production_version(version.model)
     return steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
 

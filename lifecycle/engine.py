@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,35 +16,37 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from lifecycle import adapters, artifacts, mirror, variants, world
+from lifecycle import adapters, artifacts, mirror, trials, variants, world
 from lifecycle.audit import record
 from lifecycle.dispatch import DEFAULT_QUEUE, ROLLBACK_QUEUE, send
 from lifecycle.domain import effects
 from lifecycle.domain.decide import (
     RETRY,
     Checked,
+    Decision,
     Do,
     Fail,
     Finish,
     Look,
     NextStep,
-    StepReached,
+    Smoke,
     TurnBack,
     Wait,
     decide,
+    give_up,
     is_candidate,
+    is_judged,
 )
 from lifecycle.domain.effects import Observed
 from lifecycle.domain.gates import in_words
 from lifecycle.domain.permissions import STAGEGATE
-from lifecycle.domain.plan import Plan, Progress, split
-from lifecycle.domain.policy import Step
+from lifecycle.domain.plan import DRILL_STEPS, Pause, Plan, Progress, load_step, load_target, mirrors, split
 from lifecycle.domain.stages import Stage
 from lifecycle.evidence import why_other_files
 from lifecycle.gating import gate_of
 from lifecycle.history import why_past_the_gate
 from lifecycle.models import EXECUTING, Effect, Kind, RegisteredModel, Status, Transition
-from lifecycle.ports import FencedError, PermanentError, PortError, VersionRef
+from lifecycle.ports import FencedError, PermanentError, PortError, TemporaryError, VersionRef
 from lifecycle.transitions import turn_back
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,8 @@ PATIENCE = timedelta(seconds=1)
 """How long a worker waits for what is due next before it turns to something else."""
 TURN = timedelta(seconds=20)
 """How long a worker stays with one transition."""
+URGENT = Q(status=Status.ROLLING_BACK) | Q(kind__in=(Kind.DRILL, Kind.RECONCILIATION))
+"""What has a queue of its own, because users' requests are not where they should be."""
 
 
 class LostClaimError(Exception):
@@ -80,8 +84,8 @@ class Claim:
             raise LostClaimError(f"transition {self.row.pk} is somebody else's now")
 
     def release(self, due: datetime, **values: Any) -> datetime:
-        """Give the lease back; whoever comes at ``due`` goes on."""
-        self.write(lease_until=None, due_at=due, **values)
+        """Give the lease back; whoever comes at ``due`` goes on. Unless ``values`` say so, no person is asked."""
+        self.write(**{"lease_until": None, "due_at": due, "asks_person": False, **values})
         return due
 
 
@@ -114,9 +118,10 @@ def tick(transition_id: int, *, now: datetime) -> datetime | None:
 def sweep(*, now: datetime) -> int:
     """Send every transition that is due to its queue; return how many there were."""
     due = Transition.objects.filter(_lease_free(now), status__in=EXECUTING, due_at__lte=now)
-    rows = list(due.values_list("pk", "status"))
-    for pk, status in rows:
-        send("lifecycle.tick", pk, queue=ROLLBACK_QUEUE if status == Status.ROLLING_BACK else DEFAULT_QUEUE)
+    urgent = set(due.filter(URGENT).values_list("pk", flat=True))
+    rows = list(due.values_list("pk", flat=True))
+    for pk in rows:
+        send("lifecycle.tick", pk, queue=ROLLBACK_QUEUE if pk in urgent else DEFAULT_QUEUE)
     return len(rows)
 
 
@@ -150,49 +155,88 @@ def _claim(transition_id: int, now: datetime) -> Claim | None:
 
 
 def _plan(row: Transition) -> Plan:
-    is_rollback = row.kind == Kind.ROLLBACK
+    policy, is_rollback, is_drill = row.policy.values, row.kind == Kind.ROLLBACK, row.kind == Kind.DRILL
     return Plan(
         version=row.version.version,
         from_stage=Stage(row.from_stage),
         to_stage=Stage(row.to_stage),
         stable=row.stable.version if row.stable else None,
-        rollback_to=row.previous.version if is_rollback and row.previous else None,
+        rolls_back=is_rollback,
+        rollback_to=row.previous.version if (is_rollback or is_drill) and row.previous else None,
         turned_back=row.status == Status.ROLLING_BACK and not is_rollback,
-        steps=tuple(Step(step["weight"], timedelta(seconds=step["minimum"])) for step in row.steps),
-        start_limit=row.policy.values.start_limit,
+        drill=is_drill,
+        restores=load_target(row.target) if row.kind == Kind.RECONCILIATION else None,
+        steps=DRILL_STEPS if is_drill else tuple(load_step(step) for step in row.steps),
+        start_limit=policy.start_limit,
+        grace=policy.rollout.grace,
+        patience=policy.rollout.patience,
     )
 
 
 def _progress(row: Transition) -> Progress:
     return Progress(
-        checked=row.checked_at is not None, step=row.step, step_since=row.step_since, started_at=row.started_at
+        checked=row.checked_at is not None,
+        step=row.step,
+        step_since=row.step_since,
+        started_at=row.started_at,
+        routed=_has_routed(row),
+        smoked=row.smoked_at is not None,
+        released=row.released,
+        paused=Pause(row.paused_by_name, row.paused_at, row.pause_reason) if row.paused_at else None,
     )
+
+
+def _has_routed(row: Transition) -> bool:
+    """Whether the route is this transition's own work; only before its first step can that be another's."""
+    if row.step or row.step_since is not None or row.status == Status.ROLLING_BACK:
+        return True
+    return row.effects.filter(kind=effects.TRAFFIC).exclude(outcome=Effect.Outcome.DROPPED).exists()
 
 
 # ---------------------------------------------------------------- one step
 
 
 def _advance(claim: Claim, now: datetime) -> datetime | None:
-    model = claim.row.model
-    observed = world.observe(model, claim.plan, claim.progress, with_registry=False)
+    observed = _observe(claim)
     decision = decide(claim.plan, claim.progress, observed, now)
     if isinstance(decision, Look):
-        observed = world.observe(model, claim.plan, claim.progress, with_registry=True)
+        observed = world.look_at_registry(claim.row.model, claim.plan, observed)
         decision = decide(claim.plan, claim.progress, observed, now)
     if isinstance(decision, Checked):
         decision = _look_at_gate(claim, now)
     _close_effect(claim, observed, now)
-    variants.remember_urls(model, observed.servers)
+    variants.remember_urls(claim.row.model, observed.servers)
+    return _follow(claim, decision, observed, now)
+
+
+def _observe(claim: Claim) -> Observed:
+    observed = world.observe(claim.row.model, claim.plan, claim.progress)
+    judged = trials.standing(claim.row) if is_judged(claim.plan, claim.progress) else None
+    return replace(observed, judged=judged)
+
+
+def _follow(claim: Claim, decision: Decision, observed: Observed, now: datetime) -> datetime | None:
     if isinstance(decision, Do):
-        return _do(claim, decision.effect, now)
+        return _do(claim, decision.effect, observed, now)
+    if isinstance(decision, Smoke):
+        return _smoke(claim, now)
     if isinstance(decision, Wait):
-        return claim.release(decision.until, waiting_for=decision.why, waiting_until=decision.until)
+        return _wait(claim, decision)
     if isinstance(decision, TurnBack):
         return _turn_back(claim, decision, now)
     if isinstance(decision, Finish | Fail):
         _end(claim, decision, now)
         return None
     return _move_on(claim, decision, now)
+
+
+def _wait(claim: Claim, decision: Wait) -> datetime:
+    return claim.release(
+        decision.until,
+        waiting_for=decision.why,
+        waiting_until=decision.shown_until,
+        asks_person=decision.asks_person,
+    )
 
 
 def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
@@ -232,19 +276,26 @@ def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
         record(f"{intent.kind}_changed", actor=STAGEGATE, now=now, transition=claim.row, details=details)
 
 
-def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
+def _do(claim: Claim, effect: effects.Effect, observed: Observed, now: datetime) -> datetime | None:
     """Journal the intent, act outside any transaction, and come back to see whether the world followed."""
     intent = _journal(claim, effect, now)
     if intent.attempted_at != now:
         return claim.release(now + max(GLANCE, (now - intent.attempted_at) / 4))
     error = ""
     try:
-        world.carry_out(claim.row.model, effect, fence=claim.fence, scanned=_scanned(claim, effect))
+        world.carry_out(
+            claim.row.model,
+            effect,
+            fence=claim.fence,
+            scanned=_scanned(claim, effect),
+            rollout=claim.row.policy.values.rollout if claim.plan.tries_out else None,
+        )
     except FencedError:
         raise
     except PermanentError as failure:
-        if isinstance(effect, effects.StartServer) and is_candidate(claim.plan, effect.version):
-            return _turn_back(claim, TurnBack(f"The model server cannot be started: {failure}"), now)
+        given_up = _give_up(claim, effect, observed, failure, now)
+        if given_up is not None:
+            return _follow(claim, given_up, observed, now)
         error = str(failure)
     except PortError as failure:
         logger.warning("transition %s: %s: %s", claim.row.pk, effect.key, failure)
@@ -255,11 +306,38 @@ def _do(claim: Claim, effect: effects.Effect, now: datetime) -> datetime:
         return claim.release(timezone.now() + wait, waiting_for=error or intent.summary, waiting_until=None)
 
 
+def _give_up(
+    claim: Claim, effect: effects.Effect, observed: Observed, failure: PermanentError, now: datetime
+) -> Decision | None:
+    if not isinstance(effect, effects.StartServer):
+        return None
+    why = f"The model server cannot be started: {failure}"
+    return give_up(claim.plan, claim.progress, effect.version, observed, why, now)
+
+
 def _scanned(claim: Claim, effect: effects.Effect) -> str:
     """What the version on trial may be served from: the files of its evidence. Whoever served before may come back
     from the files that it served from, whatever has happened to them in the registry meanwhile."""
     on_trial = isinstance(effect, effects.StartServer) and is_candidate(claim.plan, effect.version)
     return claim.row.version.artifact_digest if on_trial else ""
+
+
+def _smoke(claim: Claim, now: datetime) -> datetime:
+    """Have the new version answer one request. It is asked again after a crash: an answer changes nothing."""
+    try:
+        smoked = world.smoke(claim.row.version, scanned=claim.row.version.artifact_digest)
+    except TemporaryError as error:
+        return _wait(
+            claim, Wait(now + RETRY, f"The version's files, which say what to ask it, cannot be read: {error}")
+        )
+    except PortError as error:
+        return _turn_back(claim, TurnBack(f"The new version cannot be asked for an answer: {error}"), now)
+    if smoked.problem:
+        return _turn_back(claim, TurnBack(f"The new version failed its smoke request: {smoked.problem}"), now)
+    with transaction.atomic():
+        action = "smoke_skipped" if smoked.unasked else "smoke_answered"
+        record(action, actor=STAGEGATE, now=now, transition=claim.row, reason=smoked.unasked)
+        return claim.release(now, smoked_at=now, waiting_for="", waiting_until=None)
 
 
 def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect:
@@ -292,41 +370,47 @@ def _patience(attempts: int) -> timedelta:
     return min(GRACE * 2 ** min(attempts - 1, 6), timedelta(seconds=30))
 
 
-def _move_on(claim: Claim, decision: Checked | StepReached | NextStep | Look, now: datetime) -> datetime:
+def _move_on(claim: Claim, decision: Decision, now: datetime) -> datetime:
     """Progress within the transition; nothing outside changes."""
     with transaction.atomic():
         if isinstance(decision, Checked):
             record("execution_started", actor=STAGEGATE, now=now, transition=claim.row)
             values: dict[str, Any] = {"checked_at": now, "started_at": now, "status": Status.RUNNING}
-        elif isinstance(decision, StepReached):
-            values = _step_reached(claim, now)
+        elif isinstance(decision, NextStep):
+            values = {"step": decision.step, "step_since": None}
         else:
-            values = {"step": claim.row.step + 1, "step_since": None}
+            values = _step_reached(claim, now)
         return claim.release(now, waiting_for="", waiting_until=None, **values)
 
 
 def _step_reached(claim: Claim, now: datetime) -> dict[str, Any]:
     weights = split(claim.plan, claim.progress) or {}
     variants.set_weights(claim.row.model, weights, now)
-    went_back = claim.plan.goes_back
-    since_click = claim.row.rollback_requested_at
+    went_back = claim.plan.goes_back or (claim.plan.drill and claim.progress.step == 0)
+    shares = {str(version): share for version, share in weights.items()}
+    copies = {str(version): share for version, share in mirrors(claim.plan, claim.progress).items()}
+    seconds = _seconds_since_click(claim.row, now) if went_back else None
+    details = {"weights": shares, **({"mirrors": copies} if copies else {})}
     record(
         "traffic_back" if went_back else "step_reached",
         actor=STAGEGATE,
         now=now,
         transition=claim.row,
-        details={
-            "weights": {str(version): share for version, share in weights.items()},
-            **({"seconds": round((now - since_click).total_seconds(), 3)} if went_back and since_click else {}),
-        },
+        details=details if seconds is None else {**details, "seconds": seconds},
     )
     return {"step_since": now, **({"traffic_back_at": now} if went_back else {})}
 
 
+def _seconds_since_click(row: Transition, at: datetime | None) -> float | None:
+    clicked = row.rollback_requested_at
+    return round((at - clicked).total_seconds(), 3) if at and clicked else None
+
+
 def _turn_back(claim: Claim, decision: TurnBack, now: datetime) -> datetime:
+    """With the verdict that stands, if there is one, frozen into the record."""
     with transaction.atomic():
         claim.write(lease_until=None)
-        turn_back(claim.row, reason=decision.why, by=STAGEGATE, now=now)
+        turn_back(claim.row, reason=decision.why, by=STAGEGATE, now=now, details=trials.facts(claim.row))
     return now
 
 
@@ -338,8 +422,23 @@ def _end(claim: Claim, decision: Finish | Fail, now: datetime) -> None:
         else:
             variants.settle(claim.row, claim.plan, now)
             status = Status.ROLLED_BACK if claim.plan.turned_back else Status.FINISHED
-            outcome = claim.row.rollback_reason if claim.plan.goes_back else ""
+            outcome = _outcome(claim)
         claim.write(
-            status=status, outcome=outcome, finished_at=now, lease_until=None, waiting_for="", waiting_until=None
+            status=status,
+            outcome=outcome,
+            finished_at=now,
+            lease_until=None,
+            waiting_for="",
+            waiting_until=None,
+            asks_person=False,
         )
         record(f"transition_{status}", actor=STAGEGATE, now=now, transition=claim.row, reason=outcome)
+
+
+def _outcome(claim: Claim) -> str:
+    if claim.plan.goes_back:
+        return claim.row.rollback_reason
+    seconds = _seconds_since_click(claim.row, claim.row.traffic_back_at) if claim.plan.drill else None
+    if seconds is None or claim.row.previous is None:
+        return ""
+    return f"All requests were with {claim.row.previous.label} {seconds:.1f} s after the click."

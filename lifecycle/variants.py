@@ -25,10 +25,7 @@ def describe(row: Transition, effect: Effect) -> str:
     if isinstance(effect, StartServer):
         return f"Start a model server for {_label(row, effect.version)}"
     if isinstance(effect, ShiftTraffic):
-        shares = sorted(effect.weights.items(), key=lambda item: -item[1])
-        return ", ".join(f"{share} % of requests to {_label(row, version)}" for version, share in shares) or (
-            "No requests to any version"
-        )
+        return _describe_shares(row, effect)
     if isinstance(effect, SetStage):
         return f"{_label(row, effect.version)} to {effect.stage} in MLflow"
     if isinstance(effect, SetAlias) and effect.version is None:
@@ -38,6 +35,13 @@ def describe(row: Transition, effect: Effect) -> str:
     return f"Tags of {_label(row, effect.version)} in MLflow: " + ", ".join(
         f"{name}={value}" for name, value in effect.tags.items()
     )
+
+
+def _describe_shares(row: Transition, effect: ShiftTraffic) -> str:
+    shares = sorted(effect.weights.items(), key=lambda item: -item[1])
+    words = [f"{share} % of requests to {_label(row, version)}" for version, share in shares]
+    copies = [f"copies of {share} % of requests to {_label(row, version)}" for version, share in effect.mirrors.items()]
+    return ", ".join(words + copies) or "No requests to any version"
 
 
 def _label(row: Transition, version: int | None) -> str:
@@ -90,11 +94,13 @@ def settle(row: Transition, plan: Plan, now: datetime) -> None:
     """Give the variants the roles that hold from now on, at the end of a transition.
 
     A version that was replaced in Production stays warm for the policy's window; one that was taken back loses its
-    role, and the upkeep stops its server once it is idle.
+    role, and the upkeep stops its server once it is idle. A drill and a reconciliation leave every role as it is.
     """
+    if plan.drill or plan.restores is not None:
+        return
     if plan.goes_back:
         _take_role(row, plan.version, VariantRole.NONE)
-        if plan.back_to is not None and (plan.rollback_to or plan.to_stage == Stage.PRODUCTION):
+        if plan.back_to is not None and plan.concerns_production:
             _take_role(row, plan.back_to, VariantRole.PRODUCTION)
         return
     if plan.to_stage == Stage.PRODUCTION:

@@ -17,11 +17,14 @@ from pathlib import Path
 from lifecycle.adapters.files import file_errors, locked, write_atomically
 from lifecycle.adapters.http import RefusedError, get, samples
 from lifecycle.adapters.model_store import Fetch, ModelStore
+from lifecycle.adapters.scoring import score
 from lifecycle.adapters.supervisor import Process, Program, Supervisor, port_of
 from lifecycle.domain.slugs import is_slug
-from lifecycle.ports import PermanentError, PortError, Purpose, Server, ServerState, TemporaryError, VersionRef
+from lifecycle.ports import PermanentError, PortError, Purpose, Scored, Server, ServerState, TemporaryError, VersionRef
 
 LOCK_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+"""How long one request may take; the first one after a start is the slowest."""
 PROJECT = Path(__file__).resolve().parents[2]
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
@@ -101,6 +104,16 @@ class SupervisorServing:
         too long to answer: it may be busy, so it is not called failed.
         """
         return self._status(_name(ref, slug, purpose), ref)
+
+    def ask(self, ref: VersionRef, *, slug: str, body: bytes) -> Scored:
+        """One request, which may take ANSWER_SECONDS."""
+        server = self.status(ref, slug=slug)
+        if server.state != ServerState.READY:
+            raise TemporaryError(f"the server of {ref} is {server.state}")
+        reply = score(server.url, body, "application/json", timeout=ANSWER_SECONDS)
+        if reply.status is None:
+            raise TemporaryError(reply.problem)
+        return Scored(reply.status, reply.text)
 
     def files(self, ref: VersionRef, *, slug: str, digest: str = "") -> Path:
         """Raises as ``ensure`` does. One worker at a time fetches a version's files, whatever they are for."""

@@ -17,11 +17,11 @@ from typing import Any
 from lifecycle.adapters import scanners
 from lifecycle.adapters.files import file_errors, sha256_of
 from lifecycle.adapters.scanners import Inspection, Scan
-from lifecycle.checks import mlmodel
 from lifecycle.checks.base import Report, Result, Subject
 from lifecycle.checks.names import NEED_MODELSCAN, has_control_characters, is_torch_storage, kind_of, spoken
 from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.policy import Checks
+from lifecycle.model_files import MLMODEL
 
 MAX_FILES = 100_000
 MAX_PATH = 1000
@@ -175,7 +175,7 @@ def _general(files: Sequence[File], scan: Scan | None) -> list[str]:
     if not files:
         return ["It has no files."]
     found = []
-    if not any(file.path == mlmodel.NAME for file in files):
+    if not any(file.path == MLMODEL for file in files):
         found.append("It has no MLmodel file, so nobody can tell what would be loaded.")
     if scan and scan.broken:
         found.append(f"modelscan could not look at it: {scan.broken}.")

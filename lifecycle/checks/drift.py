@@ -7,22 +7,19 @@ some of them: it is in Staging, or in Production.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lifecycle.adapters import model_metrics
 from lifecycle.adapters.http import get, samples
-from lifecycle.checks import mlmodel
 from lifecycle.checks.base import Report, Result, Subject
 from lifecycle.checks.names import spoken
-from lifecycle.domain.drift import Distribution, NotComparableError, distance, largest, read_distribution
+from lifecycle.domain.drift import Distribution, NotComparableError, distance, largest
+from lifecycle.model_files import REFERENCE, training_reference
 from lifecycle.ports import PermanentError, TemporaryError
 
-REFERENCE = "stagegate_reference"
 LEAST = 100
 """Fewer rows than these say nothing: ten bins of a hundred equal draws already lie some 0.13 apart by chance."""
 SHOWN = 100
@@ -62,21 +59,13 @@ def run(subject: Subject, report: Report) -> Result:
 
 
 def _reference(subject: Subject) -> Counted:
-    metadata = mlmodel.read(subject.files).get("metadata")
-    raw = metadata.get(REFERENCE) if isinstance(metadata, Mapping) else None
-    features = raw.get("features") if isinstance(raw, Mapping) else None
-    if not isinstance(features, Mapping) or not features:
+    reference = training_reference(subject.files)
+    if not reference:
         raise PermanentError(
             "The model says nothing about the data that it was trained on. Log it with metadata="
             f'{{"{REFERENCE}": build_reference(features, predictions)}}, or waive this criterion with a reason.'
         )
-    found: dict[str, Distribution] = {}
-    for name, distribution in features.items():
-        try:
-            found[str(name)] = read_distribution(distribution)
-        except NotComparableError as error:
-            raise PermanentError(f"The training reference of the feature {_name(name)} {error}.") from error
-    return found
+    return reference
 
 
 # ---------------------------------------------------------------- what the server counted
@@ -88,43 +77,15 @@ def _answered(url: str) -> Answered:
         raise TemporaryError(f"The version's server answers {answer.status} when asked for its metrics.")
     try:
         rows = int(sum(sample.value for sample in samples(answer.text, "stagegate_rows_total")))
-        return Answered(rows, {**_histograms(answer.text), **_categories(answer.text)}, _since(answer.text))
-    except (KeyError, ValueError, OverflowError, OSError) as error:
+        return Answered(rows, model_metrics.features(answer.text), _since(answer.text))
+    except (KeyError, ValueError, OverflowError) as error:
         raise TemporaryError("The version's server answers with metrics that can't be read.") from error
-
-
-def _histograms(text: str) -> dict[str, Distribution]:
-    """Prometheus' buckets are cumulative, "le" their upper edge and +Inf the last one."""
-    buckets: dict[str, dict[float, float]] = defaultdict(dict)
-    for sample in samples(text, "stagegate_feature_value_bucket"):
-        buckets[sample.labels["feature"]][float(sample.labels["le"])] = sample.value
-    return {name: _finite(_from_cumulative(counts)) for name, counts in buckets.items()}
-
-
-def _from_cumulative(buckets: Mapping[float, float]) -> Distribution:
-    edges = sorted(buckets)
-    cumulative = [0.0, *(buckets[edge] for edge in edges)]
-    counts = tuple(max(right - left, 0.0) for left, right in itertools.pairwise(cumulative))
-    return Distribution(counts, edges=tuple(edges[:-1]))
-
-
-def _categories(text: str) -> dict[str, Distribution]:
-    counts: dict[str, dict[str, float]] = defaultdict(dict)
-    for sample in samples(text, "stagegate_feature_category_total"):
-        counts[sample.labels["feature"]][sample.labels["category"]] = sample.value
-    return {name: _finite(Distribution(tuple(seen.values()), categories=tuple(seen))) for name, seen in counts.items()}
-
-
-def _finite(counted: Distribution) -> Distribution:
-    if not all(math.isfinite(count) and count >= 0 for count in counted.counts):
-        raise ValueError("a count is no number")
-    return counted
 
 
 def _since(text: str) -> datetime | None:
     """When the server, and with it every count, began; None when it does not say."""
-    started = [sample.value for sample in samples(text, "process_start_time_seconds")]
-    return datetime.fromtimestamp(started[0], UTC).replace(microsecond=0) if started else None
+    began = model_metrics.started(text)
+    return datetime.fromtimestamp(began, UTC).replace(microsecond=0) if began else None
 
 
 # ---------------------------------------------------------------- what came out

@@ -29,6 +29,7 @@ from skops.io import get_untrusted_types
 
 from lifecycle.checks import mlmodel, onnx, pickles
 from lifecycle.checks.names import PICKLES, TORCH, UnfitError, climbs, has_control_characters, is_torch_storage
+from lifecycle.model_files import MLMODEL
 
 MAX_TEXT = 256 * 2**20
 MAX_PARSED = 16 * 2**20
@@ -103,7 +104,7 @@ def look(path: Path, kind: str, rules: Rules) -> str:
 def _reader(path: Path, kind: str) -> Reader:
     if not kind:
         raise UnfitError(_unwanted(path))
-    if kind == mlmodel.NAME:
+    if kind == MLMODEL:
         return mlmodel_file
     if kind == path.name and "." not in kind:
         return text_file

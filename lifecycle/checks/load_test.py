@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from lifecycle.adapters.load import Failure, Finished, Load, Phase, Second, generate
 from lifecycle.checks.base import Report, Result, Subject
-from lifecycle.checks.rows import NoRowsError, bodies_of
 from lifecycle.domain.judgements.base import at_least, at_most, below
 from lifecycle.domain.policy import LoadTest, ServiceLevels
 from lifecycle.domain.words import figure
 from lifecycle.ports import PermanentError, TemporaryError
+from lifecycle.rows import NoRowsError, bodies_of
 
 ROWS = 500
 TIMEOUT_SECONDS = 10.0
@@ -146,7 +146,7 @@ def run(subject: Subject, report: Report) -> Result:
 
 def _load(subject: Subject, test: LoadTest) -> Load:
     try:
-        bodies = bodies_of(subject, ROWS)
+        bodies = bodies_of(subject.signature, subject.files, ROWS)
     except NoRowsError as error:
         raise PermanentError(f"Nobody can know what to ask of this model: {error}") from error
     return Load(

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import NoSuchExample
 
-from lifecycle.checks.rows import NUMBERS, REALS, Row, RowSource, affordable
 from lifecycle.domain.signatures import List, Map, Object, Scalar, Tensor, Type
+from lifecycle.rows import NUMBERS, REALS, Row, RowSource, affordable
 
 JSON = "application/json"
 OTHER_TYPES = (

@@ -16,12 +16,12 @@ from typing import Any
 from lifecycle.adapters.scoring import Reply, score
 from lifecycle.checks.base import Report, Result, Subject
 from lifecycle.checks.malformed import Case, cases, smallest
-from lifecycle.checks.rows import NoRowsError, RowSource, source_of
 from lifecycle.domain.judgements.base import at_least, below
 from lifecycle.domain.policy import ServiceLevels
 from lifecycle.domain.signatures import shown
 from lifecycle.domain.words import listed
 from lifecycle.ports import PermanentError, TemporaryError
+from lifecycle.rows import NoRowsError, RowSource, source_of
 
 TIMEOUT_SECONDS = 10.0
 LONGEST_SECONDS = 150.0
@@ -153,7 +153,7 @@ def run(subject: Subject, report: Report) -> Result:
     """Raises TemporaryError when the server cannot be reached before anything malformed was sent to it, PermanentError
     when the signature is one that no request can be made up for."""
     try:
-        source = source_of(subject)
+        source = source_of(subject.signature, subject.files)
     except NoRowsError as error:
         return Result(False, f"Without a signature nothing can be refused with a reason. {error}")
     report(0, "making up malformed requests")

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from lifecycle.checks.names import climbs
-from lifecycle.ports import PermanentError
 
-NAME = "MLmodel"
-MAX_BYTES = 8 * 2**20
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill")
 _PATHS = (
     "code",
@@ -26,19 +21,6 @@ _PATHS = (
     "model_config",
 )
 """The settings of a flavor that name files. ``model_code_path`` is not among them: MLflow uses only its last part."""
-
-
-def read(directory: Path) -> Mapping[str, Any]:
-    """The MLmodel file of a model. Raises PermanentError when there is none, or it can't be read."""
-    try:
-        with (directory / NAME).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        loaded = yaml.load(content, Loader=yaml.CSafeLoader) if len(content) <= MAX_BYTES else None
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PermanentError(f"The model's {NAME} file can't be read.") from error
-    if not isinstance(loaded, Mapping):
-        raise PermanentError(f"The model's {NAME} file is too long, or holds no settings.")
-    return loaded
 
 
 def complaints(loaded: Any, *, names: Collection[str], trusted: Collection[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from lifecycle.domain.plan import Split
+from lifecycle.domain.plan import Judged, Split
 from lifecycle.domain.stages import Stage
 
 
@@ -37,13 +37,18 @@ class RegistrySeen:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The world at one moment. None means not looked at; ``*_error`` says why something could not be read."""
+    """The world at one moment. None means not looked at; ``*_error`` says why something could not be read.
+
+    ``mirrors`` are looked at only where there may be some, ``judged`` only where it matters.
+    """
 
     servers: Mapping[int, ServerSeen] = field(default_factory=dict)
     weights: Split | None = None
+    mirrors: Split | None = None
     gateway_error: str = ""
     registry: RegistrySeen | None = None
     registry_error: str = ""
+    judged: Judged | None = None
 
 
 # ---------------------------------------------------------------- effects
@@ -62,13 +67,18 @@ class StartServer:
 
 @dataclass(frozen=True, slots=True)
 class ShiftTraffic:
-    """Weights are exactly these; nobody else gets a request."""
+    """Weights and mirrors are exactly these; nobody else gets a request, or a copy of one."""
 
     weights: Split
+    mirrors: Split = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        return "weights:" + ",".join(f"{version}={share}" for version, share in sorted(self.weights.items()))
+        return f"weights:{_shares(self.weights)}" + (f";mirrors:{_shares(self.mirrors)}" if self.mirrors else "")
+
+
+def _shares(split: Split) -> str:
+    return ",".join(f"{version}={share}" for version, share in sorted(split.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +115,10 @@ class SetTags:
 
 Effect = StartServer | ShiftTraffic | SetStage | SetAlias | SetTags
 
+TRAFFIC = "traffic"
 _KINDS: dict[str, type[Any]] = {
     "server": StartServer,
-    "traffic": ShiftTraffic,
+    TRAFFIC: ShiftTraffic,
     "stage": SetStage,
     "alias": SetAlias,
     "tags": SetTags,
@@ -126,10 +137,10 @@ def dump(effect: Effect) -> dict[str, Any]:
 
 
 def load(kind: str, payload: Mapping[str, Any]) -> Effect:
-    """The effect that ``dump`` wrote. JSON has made texts of the versions that are keys of ``weights``."""
+    """The effect that ``dump`` wrote. JSON has made texts of the versions that are keys of weights and mirrors."""
     values = dict(payload)
-    if kind == "traffic":
-        values["weights"] = {int(version): share for version, share in values["weights"].items()}
+    if kind == TRAFFIC:
+        values = {name: {int(version): share for version, share in each.items()} for name, each in values.items()}
     if kind == "stage":
         values["stage"] = Stage(values["stage"])
     effect: Effect = _KINDS[kind](**values)
@@ -147,12 +158,17 @@ def satisfied(effect: Effect, observed: Observed) -> bool:
         seen = observed.servers.get(effect.version)
         return seen is not None and seen.phase in (ServerPhase.STARTING, ServerPhase.READY)
     if isinstance(effect, ShiftTraffic):
-        return (
-            not observed.gateway_error
-            and observed.weights is not None
-            and serving(observed.weights) == dict(effect.weights)
-        )
+        return observed.weights is not None and routed(effect, observed)
     return observed.registry is not None and _registered(effect, observed.registry)
+
+
+def routed(effect: ShiftTraffic, observed: Observed) -> bool:
+    """Whether the gateway shares requests out like this. Mirrors that were not looked at are none."""
+    return (
+        not observed.gateway_error
+        and serving(observed.weights) == dict(effect.weights)
+        and serving(observed.mirrors) == dict(effect.mirrors)
+    )
 
 
 def _registered(effect: SetStage | SetAlias | SetTags, seen: RegistrySeen) -> bool:

@@ -5,13 +5,14 @@ A test module parametrizes over ``CHECKS`` and hands each check a serving and a 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Protocol
 
 import pytest
 
-from lifecycle.ports import PermanentError, Purpose, Server, ServerState, Serving, VersionRef
+from lifecycle.ports import PermanentError, Purpose, Server, ServerState, Serving, TemporaryError, VersionRef
 from tests.contract.waiting import eventually
 
 HOSTILE_NAMES = (
@@ -162,6 +163,18 @@ def forgetting_files_is_idempotent(serving: Serving, world: World) -> None:
     serving.files(ref, slug=slug)
 
 
+def a_ready_server_answers_a_request(serving: Serving, world: World) -> None:
+    ref, slug = VersionRef("m", 1), new_slug()
+    body = b'{"dataframe_split": {"columns": ["a"], "data": [[1.0]]}}'
+    with pytest.raises(TemporaryError):
+        serving.ask(ref, slug=slug, body=body)
+    serving.ensure(ref, slug=slug)
+    wait_for(serving, ref, slug, ServerState.READY)
+    answer = serving.ask(ref, slug=slug, body=body)
+    assert answer.status == 200
+    assert isinstance(json.loads(answer.text), dict)
+
+
 CHECKS: tuple[Callable[[Serving, World], None], ...] = (
     an_unknown_version_is_absent,
     a_server_becomes_ready,
@@ -175,4 +188,5 @@ CHECKS: tuple[Callable[[Serving, World], None], ...] = (
     a_server_for_checks_is_another_one,
     other_files_than_those_that_were_scanned_are_never_served,
     forgetting_files_is_idempotent,
+    a_ready_server_answers_a_request,
 )

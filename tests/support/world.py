@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from lifecycle import adapters, dispatch, engine, mirror, operations
-from lifecycle.adapters.memory import MemoryRegistry, MemoryServing, MemoryTraffic
+from lifecycle.adapters.memory import MemoryMetrics, MemoryRegistry, MemoryServing, MemoryTraffic
+from lifecycle.domain import compare, observations
+from lifecycle.domain.compare import Measure, MeasureState, Verdict, VerdictKind
+from lifecycle.domain.observations import Counts
 from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.plan import load_step
 from lifecycle.domain.stages import Stage
-from lifecycle.models import ACTIVE, ModelVersion, Policy, RegisteredModel, Transition
+from lifecycle.models import ACTIVE, ModelVersion, Policy, RegisteredModel, Status, Transition, Trial
 from portal.accounts.models import RoleAssignment, User
 
 POLICY = {
@@ -33,13 +38,18 @@ NAME = "iris"
 
 @dataclass
 class World:
-    """The twins, the people, and a clock that moves only when told."""
+    """The twins, the people, and a clock that moves only when told.
+
+    ``verdict`` is what the judge says of every step at every tick; None: nobody judges.
+    """
 
     registry: MemoryRegistry
     serving: MemoryServing
     traffic: MemoryTraffic
+    metrics: MemoryMetrics
     people: dict[str, Actor]
     now: datetime = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    verdict: str | None = "proceed"
 
     def pass_time(self, **length: float) -> None:
         self.now += timedelta(**length)
@@ -54,9 +64,11 @@ class World:
     def weights(self) -> dict[int, int]:
         return {version: share for version, share in (self.traffic.weights(NAME) or {}).items() if share}
 
-    def request(self, number: int, stage: Stage, by: str = "emil", reason: str = "It is better.") -> Transition:
+    def request(
+        self, number: int, stage: Stage, by: str = "emil", reason: str = "It is better.", **kwargs
+    ) -> Transition:
         return operations.request_transition(
-            version=self.version(number), to_stage=stage, reason=reason, actor=self.people[by], now=self.now
+            version=self.version(number), to_stage=stage, reason=reason, actor=self.people[by], now=self.now, **kwargs
         )
 
     def approve(self, transition: Transition, *names: str) -> Transition:
@@ -66,17 +78,63 @@ class World:
             )
         return transition
 
-    def approved(self, number: int, stage: Stage) -> Transition:
+    def approved(self, number: int, stage: Stage, **kwargs) -> Transition:
         names = ("mia", "priya") if stage == Stage.PRODUCTION else ("mia",)
-        return self.approve(self.request(number, stage), *names)
+        return self.approve(self.request(number, stage, **kwargs), *names)
 
     def roll_back(self, by: str = "emil", **kwargs) -> Transition:
         return operations.roll_back(
             model=self.model, reason="Errors went up.", actor=self.people[by], now=self.now, **kwargs
         )
 
+    def judged(self, transition: Transition, kind: str, why: str = "", requests: int = 10_000, breached=()) -> None:
+        """Write down what the judge says of the step where the transition is, if that is one to judge."""
+        row = Transition.objects.get(pk=transition.pk)
+        step = load_step(row.steps[row.step]) if row.steps else None
+        if step is None or not step.judged or row.step_since is None or row.status != Status.RUNNING:
+            return
+        trial = compare.Trial.SHADOW if step.mirror else compare.Trial.ROLLOUT
+        measures = tuple(Measure(name, name, MeasureState.BREACHED) for name in breached)
+        verdict = Verdict(VerdictKind(kind), why or f"The judge says {kind}.", measures)
+        Trial.objects.filter(model=row.model, kind=trial, until=None).exclude(since=row.step_since).update(
+            until=self.now
+        )
+        Trial.objects.update_or_create(
+            model=row.model,
+            kind=trial,
+            until=None,
+            defaults={
+                "version": row.version,
+                "stable": row.stable,
+                "transition": row,
+                "step": row.step,
+                "weight": step.weight,
+                "since": row.step_since,
+                "seen_until": self.now,
+                "canary": observations.dump(Counts(requests=requests)),
+                "verdict": compare.dump(verdict),
+                "judged_at": self.now,
+            },
+        )
+
+    def judge(self, transition: Transition) -> None:
+        """Have ``verdict`` stand, and be fresh."""
+        if self.verdict is not None and not self._is_judged():
+            self.judged(transition, self.verdict)
+
+    def _is_judged(self) -> bool:
+        standing = Trial.objects.filter(
+            until=None,
+            transition__step=F("step"),
+            transition__step_since=F("since"),
+            verdict__kind=self.verdict,
+            judged_at__gt=self.now - timedelta(minutes=1),
+        )
+        return standing.exists()
+
     def tick(self, transition: Transition, times: int = 1, every: float = 0.5) -> Transition:
         for _ in range(times):
+            self.judge(transition)
             engine.tick(transition.pk, now=self.now)
             self.pass_time(seconds=every)
         transition.refresh_from_db()
@@ -88,6 +146,7 @@ class World:
             self.tick(transition)
             if until(transition):
                 return transition
+            self.now = max(self.now, transition.due_at)
         raise AssertionError(f"still {transition.status}, waiting for: {transition.waiting_for}")
 
     def in_production(self, number: int) -> Transition:
@@ -116,8 +175,9 @@ def people(db):
 @pytest.fixture
 def world(people, monkeypatch):
     """A registry with three versions of one model, mirrored; nobody serves yet. No broker: tests tick themselves."""
-    twins = World(MemoryRegistry(), MemoryServing(), MemoryTraffic(), people)
-    for port in ("registry", "serving", "traffic"):
+    traffic = MemoryTraffic()
+    twins = World(MemoryRegistry(), MemoryServing(), traffic, MemoryMetrics(traffic), people)
+    for port in ("registry", "serving", "traffic", "metrics"):
         monkeypatch.setattr(adapters, port, lambda port=port: getattr(twins, port))
     monkeypatch.setattr(dispatch, "send", lambda *args, **kwargs: None)
     monkeypatch.setattr(timezone, "now", lambda: twins.now)

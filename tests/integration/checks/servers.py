@@ -16,9 +16,9 @@ import yaml
 
 from lifecycle.checks.base import Subject
 from lifecycle.checks.malformed_input import VALID_ROWS
-from lifecycle.checks.rows import RowSource
 from lifecycle.domain.policy import Checks, LoadTest, Policy, ServiceLevels
 from lifecycle.ports import VersionRef
+from lifecycle.rows import RowSource
 from tests.integration.test_serving import free_port
 
 VERSION = 12

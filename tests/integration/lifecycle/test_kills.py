@@ -1,10 +1,15 @@
 """Kill the executor before and after every step: the transition finishes, each effect happens once."""
 
+from collections import Counter
+
 import pytest
 
-from lifecycle import engine
+from lifecycle import engine, operations
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Effect, Status, Transition
+from lifecycle.domain.strategies import Strategy
+from lifecycle.models import Effect, Kind, Policy, Status, Transition
+from lifecycle.ports import VersionRef
+from tests.support.world import NAME
 
 
 class KilledError(BaseException):
@@ -14,6 +19,8 @@ class KilledError(BaseException):
 POINTS = (
     "world.observe",
     "world.carry_out",
+    "world.smoke",
+    "trials.standing",
     "variants.follow",
     "variants.settle",
     "record",
@@ -50,6 +57,7 @@ def count_points(monkeypatch, kill_at):
 def finish(world, transition):
     """Tick on as a supervisor restarts workers: a killed one leaves its lease behind."""
     for _ in range(400):
+        world.judge(transition)
         try:
             engine.tick(transition.pk, now=world.now)
         except KilledError:
@@ -58,42 +66,90 @@ def finish(world, transition):
         transition.refresh_from_db()
         if not transition.is_active:
             return
+        world.now = max(world.now, transition.due_at)
     raise AssertionError(f"still {transition.status}: {transition.waiting_for}")
 
 
-def test_killed_anywhere_a_promotion_finishes_with_each_effect_done_once(world, monkeypatch):
-    world.in_production(1)
-    world.drive(world.approved(2, Stage.STAGING))
+def calls(world):
+    return Counter(
+        {
+            "apply": world.traffic.calls["apply"],
+            "set_stage": world.registry.calls["set_stage"],
+            "set_alias": world.registry.calls["set_alias"],
+        }
+    )
+
+
+def done_once(world, monkeypatch, transition, kill_at):
+    """Kill the executor once on the way; return the keys of what was done, and how often the world was written to."""
+    before = calls(world)
     with monkeypatch.context() as patch:
-        total = count_points(patch, kill_at=0)
-        finish(world, world.approved(2, Stage.PRODUCTION))
-    assert len(total) > 60
+        passed = count_points(patch, kill_at)
+        finish(world, transition)
+    assert len(passed) >= kill_at, "the transition ended before it could be killed"
+    done = transition.effects.filter(outcome=Effect.Outcome.DONE).values_list("key", flat=True)
+    return list(done), calls(world) - before
 
 
-@pytest.mark.parametrize("kill_at", range(1, 130, 3))
-def test_killed_at_one_point(world, monkeypatch, kill_at):
+REGISTERED = ["stage:2=Production", "alias:production=2", "alias:staging=", "tags:2:lifecycle.stage=Production"]
+
+
+@pytest.mark.parametrize("kill_at", range(1, 250, 11))
+def test_a_canary_killed_anywhere_finishes_with_each_effect_done_once(world, monkeypatch, kill_at):
     world.in_production(1)
     world.drive(world.approved(2, Stage.STAGING))
     transition = world.approved(2, Stage.PRODUCTION)
-    before = world.traffic.calls["apply"], world.registry.calls["set_stage"], world.registry.calls["set_alias"]
-    with monkeypatch.context() as patch:
-        count_points(patch, kill_at)
-        finish(world, transition)
-    assert transition.status == Status.FINISHED
-    assert world.weights() == {2: 100}
-    done = transition.effects.filter(outcome=Effect.Outcome.DONE)
-    assert [effect.key for effect in done] == [
-        "weights:1=95,2=5",
-        "weights:1=75,2=25",
-        "weights:1=50,2=50",
-        "weights:2=100",
-        "stage:2=Production",
-        "alias:production=2",
-        "alias:staging=",
-        "tags:2:lifecycle.stage=Production",
-    ]
-    after = world.traffic.calls["apply"], world.registry.calls["set_stage"], world.registry.calls["set_alias"]
-    assert tuple(end - start for start, end in zip(before, after, strict=True)) == (4, 1, 1)
+    done, written = done_once(world, monkeypatch, transition, kill_at)
+    assert (transition.status, world.weights()) == (Status.FINISHED, {2: 100})
+    assert done == ["weights:1=95,2=5", "weights:1=75,2=25", "weights:1=50,2=50", "weights:2=100", *REGISTERED]
+    assert written == {"apply": 4, "set_stage": 1, "set_alias": 1}
+
+
+@pytest.mark.parametrize("kill_at", range(2, 130, 21))
+def test_a_shadow_killed_anywhere_finishes_with_each_effect_done_once(world, monkeypatch, kill_at):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    transition = world.approved(2, Stage.PRODUCTION, strategy=Strategy.SHADOW)
+    Transition.objects.filter(pk=transition.pk).update(
+        steps=[{**step, "minimum": min(step["minimum"], 20)} for step in transition.steps]
+    )
+    done, written = done_once(world, monkeypatch, transition, kill_at)
+    assert (transition.status, world.weights()) == (Status.FINISHED, {2: 100})
+    assert done == ["weights:1=100;mirrors:2=100", "weights:2=100", *REGISTERED]
+    assert written == {"apply": 2, "set_stage": 1, "set_alias": 1}
+
+
+@pytest.mark.parametrize("kill_at", range(1, 46, 7))
+def test_a_drill_killed_anywhere_goes_on_to_its_end(world, monkeypatch, kill_at):
+    world.in_production(1)
+    world.in_production(2)
+    drill = operations.drill(model=world.model, reason="To be sure.", actor=world.people["ada"], now=world.now)
+    done, written = done_once(world, monkeypatch, drill, kill_at)
+    assert (drill.status, world.weights()) == (Status.FINISHED, {2: 100})
+    assert done == ["weights:1=100", "weights:2=100"]
+    assert written == {"apply": 2}
+
+
+@pytest.mark.parametrize("kill_at", range(1, 24, 5))
+def test_a_reconciliation_killed_anywhere_puts_everything_right_once(world, monkeypatch, kill_at):
+    world.in_production(1)
+    version = world.version(1)
+    world.registry.set_stage(VersionRef(NAME, 1), "Archived")
+    row = Transition.objects.create(
+        model=version.model,
+        version=version,
+        kind=Kind.RECONCILIATION,
+        from_stage=Stage.PRODUCTION,
+        to_stage=Stage.PRODUCTION,
+        status=Status.RUNNING,
+        policy=Policy.objects.get(),
+        requested_by_name="ada",
+        requested_at=world.now,
+        due_at=world.now,
+        target={"weights": {"1": 100}, "stages": {"1": "Production"}, "aliases": {"production": 1, "staging": None}},
+    )
+    done, written = done_once(world, monkeypatch, row, kill_at)
+    assert (row.status, done, written) == (Status.FINISHED, ["stage:1=Production"], {"set_stage": 1})
 
 
 def test_two_executors_never_hold_one_transition(world):

@@ -76,3 +76,16 @@ def test_ten_rollback_clicks_are_one_rollback(world):
     world.in_production(2)
     results = at_once([lambda: world.roll_back() for _ in range(10)])
     assert len(winners(results)) == 1
+
+
+def test_ten_people_who_send_a_rollout_on_at_once_move_it_one_step(world):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    canary = world.drive(world.approved(2, Stage.PRODUCTION), until=lambda row: row.step_since is not None)
+
+    def skip():
+        return operations.skip(transition=canary, step=0, reason="On.", actor=world.people["mia"], now=world.now)
+
+    assert len(winners(at_once([skip] * 10))) == 1
+    world.tick(canary, times=5)
+    assert (canary.step, canary.released) == (1, 1)

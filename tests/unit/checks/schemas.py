@@ -12,7 +12,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
-from lifecycle.checks.rows import Known, RowSource
+from lifecycle.rows import Known, RowSource
 from tests.unit.serving.asgi import Client, started
 from tests.unit.serving.models import MIXED, NUMBERS, app_for, pyfunc
 

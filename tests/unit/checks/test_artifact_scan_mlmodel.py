@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lifecycle.checks import mlmodel
-from lifecycle.ports import PermanentError
 
 NAMES = ("MLmodel", "model.skops", "model.pkl", "code/mine/loader.py", "artifacts/a.json")
 
@@ -55,14 +53,3 @@ def test_what_leads_elsewhere_is_named(settings: Any, why: str) -> None:
 @pytest.mark.parametrize("loaded", [None, [], {"flavors": None}, {"a": 1}])
 def test_without_flavors_nobody_knows_what_is_loaded(loaded: Any) -> None:
     assert "names no flavors" in mlmodel.complaints(loaded, names=NAMES, trusted=())[0]
-
-
-def test_reading_a_file_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match="can't be read"):
-        mlmodel.read(tmp_path)
-    (tmp_path / "MLmodel").write_text("- a\n- b\n")
-    with pytest.raises(PermanentError, match="holds no settings"):
-        mlmodel.read(tmp_path)
-    (tmp_path / "MLmodel").write_text("a: !!python/object/apply:os.system ['true']\n")
-    with pytest.raises(PermanentError, match="can't be read"):
-        mlmodel.read(tmp_path)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lifecycle.checks.malformed import Case, Raw, cases, smallest, written
-from lifecycle.checks.rows import Known, RowSource
+from lifecycle.rows import Known, RowSource
 from tests.unit.checks.schemas import ALL, COLUMNS, TENSORS, server_of, signature_of, source_for
 from tests.unit.serving.models import MIXED, NUMBERS
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from lifecycle.checks import rows as rows_module
+from lifecycle import rows as rows_module
 from lifecycle.checks.malformed import cases
-from lifecycle.checks.rows import Known, NoRowsError, RowSource, known_of
+from lifecycle.rows import Known, NoRowsError, RowSource, known_of, smoke_request
 from serving.reference import build_reference
 from tests.unit.checks.schemas import ALL, server_of, signature_of, source_for
 from tests.unit.serving.models import MIXED, NUMBERS
@@ -131,3 +131,31 @@ def test_a_tensor_that_no_request_can_hold_is_not_made_up():
     source = source_for(Schema([TensorSpec(np.dtype("float32"), (-1, 100_000, 100_000))]))
     with pytest.raises(NoRowsError, match="too large"):
         source.bodies(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "body"),
+    [
+        ("serving_input_example.json", {"inputs": [[1.0]]}, {"inputs": [[1.0]]}),
+        (
+            "input_example.json",
+            {"columns": ["a"], "data": [[1.0], [2.0]]},
+            {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}},
+        ),
+        ("input_example.json", {"dataframe_records": [{"a": 1.0}]}, {"dataframe_records": [{"a": 1.0}]}),
+    ],
+)
+def test_the_smoke_request_is_the_input_example_as_a_request(tmp_path, name, example, body):
+    (tmp_path / name).write_text(json.dumps(example))
+    assert json.loads(smoke_request(None, tmp_path)) == body
+
+
+@pytest.mark.parametrize("example", ["{}", '{"a": 1.0}', "[1.0]", "{", '{"columns": 3, "data": []}'])
+def test_an_example_that_is_no_request_leaves_a_row_drawn_for_the_signature(tmp_path, example):
+    (tmp_path / "input_example.json").write_text(example)
+    assert list(json.loads(smoke_request(signature_of(NUMBERS), tmp_path))) == ["dataframe_split"]
+
+
+def test_without_example_and_signature_there_is_nothing_to_ask(tmp_path):
+    with pytest.raises(NoRowsError):
+        smoke_request(None, tmp_path)

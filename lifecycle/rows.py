@@ -19,11 +19,12 @@ from typing import Any
 
 import yaml
 
-from lifecycle.checks.base import Subject
 from lifecycle.domain.signatures import Column, List, Map, Object, Scalar, SignatureError, Tensor, Type, read
 
 SEED = 20_240_115
 REFERENCE_KEY = "stagegate_reference"
+FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
+"""The names under which MLflow's scoring protocol takes rows."""
 EXAMPLES = ("serving_input_example.json", "input_example.json")
 NOT_VALUES = ("missing", "other")
 """Categories of a training reference that stand for no value, or for any."""
@@ -310,20 +311,39 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield each
 
 
-def source_of(subject: Subject) -> RowSource:
+def source_of(signature: Mapping[str, Any] | None, files: Path) -> RowSource:
     """Raises NoRowsError."""
-    return RowSource(subject.signature, known_of(subject.files))
+    return RowSource(signature, known_of(files))
 
 
-def bodies_of(subject: Subject, count: int) -> list[bytes]:
+def bodies_of(signature: Mapping[str, Any] | None, files: Path, count: int) -> list[bytes]:
     """Up to ``count`` valid requests: rows for the signature, or, without one, the model's input example.
 
     Raises NoRowsError when the model has neither.
     """
-    known = known_of(subject.files)
+    known = known_of(files)
     try:
-        return RowSource(subject.signature, known).bodies(count)
+        return RowSource(signature, known).bodies(count)
     except NoRowsError:
         if not known.body:
             raise
         return [known.body]
+
+
+def smoke_request(signature: Mapping[str, Any] | None, files: Path) -> bytes:
+    """The request by which a version shows that it answers: its input example, or else a row drawn for its signature.
+
+    Raises NoRowsError when there is neither.
+    """
+    known = known_of(files)
+    return _example_body(known.body) or RowSource(signature, known).bodies(1)[0]
+
+
+def _example_body(body: bytes) -> bytes:
+    """An input example as a request, b"" where it is none: MLflow writes tables down without their name."""
+    example = json.loads(body) if body else {}
+    if any(form in example for form in FORMS):
+        return body
+    if isinstance(example.get("columns"), list) and isinstance(example.get("data"), list):
+        return json.dumps({"dataframe_split": example}).encode()
+    return b""
