@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -31,7 +32,7 @@ def entered_production(ended: Iterable[tuple[str, str, int]]) -> list[int]:
     for kind, to_stage, version in ended:
         if kind == Kind.ROLLBACK:
             taken_out.add(version)
-        elif to_stage == Stage.PRODUCTION and version not in taken_out:
+        elif kind == Kind.PROMOTION and to_stage == Stage.PRODUCTION and version not in taken_out:
             history.setdefault(version)
     return list(history)
 
@@ -47,6 +48,8 @@ def why_past_the_gate(version: ModelVersion, to_stage: Stage) -> str:
     brought = Q(status=Status.FINISHED, to_stage=Stage.STAGING) | Q(status=Status.ROLLED_BACK, from_stage=Stage.STAGING)
     if Transition.objects.filter(brought, version=version, finished_at__gte=since).exists():
         return ""
+    if _put_right(version, since):
+        return ""
     if Variant.objects.filter(version=version, role=VariantRole.PRODUCTION).exists():
         return ""
     if not Policy.objects.filter(created_at__lte=since).exists():
@@ -55,6 +58,15 @@ def why_past_the_gate(version: ModelVersion, to_stage: Stage) -> str:
         "It was put into Staging directly in MLflow, so its gate was passed by. Archive it and bring it back through "
         "Staging."
     )
+
+
+def _put_right(version: ModelVersion, since: datetime) -> bool:
+    """Whether it was in Staging by right, taken out elsewhere, and put back when that was put right."""
+    restored = Transition.objects.filter(
+        model=version.model_id, kind=Kind.RECONCILIATION, status=Status.FINISHED, finished_at__gte=since
+    )
+    targets = restored.values_list("target", flat=True)
+    return any(target.get("stages", {}).get(str(version.version)) == Stage.STAGING for target in targets)
 
 
 def previous_version(model: RegisteredModel, serving: ModelVersion) -> ModelVersion | None:

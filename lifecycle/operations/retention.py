@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 
 from lifecycle.audit import record
 from lifecycle.domain.permissions import Action, Actor
-from lifecycle.models import Deletion, DeletionStatus, Hold, ModelVersion, RetentionRun
+from lifecycle.models import Hold, ModelVersion, RetentionRun
 from lifecycle.operations.common import need_reason, recorded
 from lifecycle.retention_queue import begin
-from lifecycle.transitions import RefusedError
+from lifecycle.transitions import RefusedError, check_not_being_deleted
 
 
 def place_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Hold:
@@ -58,17 +58,3 @@ def start_clean_up(*, reason: str, actor: Actor, now: datetime) -> RetentionRun:
         if started is None:
             raise RefusedError("A clean-up runs already; wait until it has finished.", rule="clean_up_runs")
         return started
-
-
-def check_not_being_deleted(version: ModelVersion) -> None:
-    """Raises RefusedError while the clean-up is deleting the version. Call it inside the transaction that claims it.
-
-    The version's row is locked until that transaction ends, as the clean-up locks it: whoever comes second sees what
-    the first one wrote.
-    """
-    ModelVersion.objects.select_for_update().filter(pk=version.pk).values_list("pk").first()
-    if Deletion.objects.filter(version=version).exclude(status=DeletionStatus.DONE).exists():
-        raise RefusedError(
-            "This version is being deleted: its time in Archived is over. Register its model anew if you need it.",
-            rule="being_deleted",
-        )

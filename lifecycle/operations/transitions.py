@@ -1,33 +1,30 @@
-"""Asking for transitions, deciding on them, rolling back."""
+"""Asking for transitions, and deciding on them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-
-from django.db import IntegrityError, transaction
 
 from lifecycle import artifacts
 from lifecycle.approvals import required_roles, still_missing
 from lifecycle.audit import record
 from lifecycle.dispatch import wake
+from lifecycle.domain import strategies
 from lifecycle.domain.approval import Approver, check_approver
 from lifecycle.domain.gates import Finding, Gate, in_words
 from lifecycle.domain.permissions import Action, Actor
-from lifecycle.domain.plan import steps_of_change
+from lifecycle.domain.plan import PlannedStep, dump_step, steps_of_change
 from lifecycle.domain.stages import Stage, check_change
 from lifecycle.domain.words import listed
 from lifecycle.evidence import why_other_files
 from lifecycle.gating import dump_gate, gate_of
-from lifecycle.history import previous_version, production_history, production_version, why_past_the_gate
+from lifecycle.history import production_version, why_past_the_gate
 from lifecycle.models import (
-    ACTIVE,
     EXECUTING,
     Approval,
     Kind,
     ModelVersion,
     Policy,
-    RegisteredModel,
     Status,
     Strategy,
     Transition,
@@ -35,16 +32,21 @@ from lifecycle.models import (
     VariantRole,
 )
 from lifecycle.operations.common import need_ready, need_reason, need_registered, read_afresh, recorded
-from lifecycle.operations.retention import check_not_being_deleted
 from lifecycle.policies import approval_gap, current_policy
 from lifecycle.ports import PortError
-from lifecycle.transitions import RefusedError, change_status, turn_back
+from lifecycle.transitions import RefusedError, change_status, check_not_being_deleted, insert
 
 # ---------------------------------------------------------------- asking
 
 
 def request_transition(
-    *, version: ModelVersion, to_stage: Stage, reason: str, actor: Actor, now: datetime
+    *,
+    version: ModelVersion,
+    to_stage: Stage,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    strategy: strategies.Strategy | None = None,
 ) -> Transition:
     """Ask to move a version to a stage.
 
@@ -53,7 +55,8 @@ def request_transition(
        may be active. The gate is kept with the transition, as it was.
     3. The transition waits for the approvals that its policy asks for.
 
-    Raises RefusedError.
+    ``strategy`` is how requests come to a version that enters Production, None for the policy's. Where nobody serves,
+    it gets all of them at once. Raises RefusedError.
     """
     read_error = _read_all_afresh(version, now)
     about = {"version": version, "from_stage": version.domain_stage, "to_stage": to_stage, "reason": reason}
@@ -63,6 +66,7 @@ def request_transition(
             raise read_error
         _check_version(version)
         check_change(version.domain_stage, to_stage)
+        _check_strategy(to_stage, strategy)
         _check_archival(version, to_stage)
         policy = current_policy(version.model, now)
         gate = gate_of(version, to_stage, now, policy=policy.values, asked_by=actor.user_id)
@@ -71,8 +75,9 @@ def request_transition(
         _check_way(version, to_stage)
         _check_files(version, to_stage)
         _check_approvers(policy, to_stage, actor)
-        created = _create_change(version, gate, policy, cleaned, actor, now)
-        record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned)
+        created = _create_change(version, gate, policy, cleaned, actor, now, strategy)
+        details = {"strategy": created.strategy}
+        record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned, details=details)
         return created
 
 
@@ -131,6 +136,17 @@ def _check_version(version: ModelVersion) -> None:
     check_not_being_deleted(version)
 
 
+def _check_strategy(to_stage: Stage, strategy: strategies.Strategy | None) -> None:
+    if to_stage == Stage.PRODUCTION or strategy is None or strategy == strategies.Strategy.CANARY:
+        return
+    raise RefusedError(
+        f"{strategy.label.capitalize()} is a way into Production. In Staging a version gets its share of requests "
+        "at once, and one that is archived gets none: ask again without a strategy.",
+        rule="strategy",
+        status=422,
+    )
+
+
 def _check_archival(version: ModelVersion, to_stage: Stage) -> None:
     """Holds whatever a policy asks or waives: users' requests, and the way back, never lose their version."""
     if to_stage != Stage.ARCHIVED:
@@ -148,31 +164,39 @@ def _check_archival(version: ModelVersion, to_stage: Stage) -> None:
 
 
 def _create_change(
-    version: ModelVersion, gate: Gate, policy: Policy, reason: str, actor: Actor, now: datetime
+    version: ModelVersion,
+    gate: Gate,
+    policy: Policy,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    strategy: strategies.Strategy | None,
 ) -> Transition:
     to_stage = gate.to_stage
     stable = production_version(version.model)
+    chosen = strategy or policy.values.rollout.strategy
     steps = steps_of_change(
         to_stage,
         policy.values,
         stable=stable.version if stable else None,
         version=version.version,
         gets_requests=Variant.objects.filter(version=version, weight__gt=0).exists(),
+        strategy=chosen,
     )
-    strategies = {True: Strategy.NONE, False: Strategy.CANARY if len(steps) > 1 else Strategy.DIRECT}
-    return _insert(
+    replaces = to_stage == Stage.PRODUCTION and stable is not None and stable != version
+    return insert(
         model=version.model,
         version=version,
         kind=Kind.ARCHIVAL if to_stage == Stage.ARCHIVED else Kind.PROMOTION,
         from_stage=version.domain_stage,
         to_stage=to_stage,
-        strategy=strategies[not steps],
+        strategy=_strategy_of(steps, chosen if replaces else None),
         status=Status.AWAITING_APPROVAL if policy.values.approvals(to_stage) else Status.APPROVED,
         reason=reason,
         policy=policy,
         gate=dump_gate(gate),
         stable=stable,
-        steps=[{"weight": step.weight, "minimum": step.minimum.total_seconds()} for step in steps],
+        steps=[dump_step(step) for step in steps],
         requested_by_id=actor.user_id,
         requested_by_name=actor.name,
         requested_at=now,
@@ -180,20 +204,13 @@ def _create_change(
     )
 
 
-def _insert(**values: Any) -> Transition:
-    """Create a transition; the schema refuses a second active one of the same model."""
-    try:
-        with transaction.atomic():
-            return Transition.objects.create(**values)
-    except IntegrityError:
-        active = Transition.objects.filter(model=values["model"], status__in=ACTIVE).first()
-        if active is None:
-            raise
-        raise RefusedError(
-            f"{active.version.model.name} has a transition already: {active.version.label} to {active.to_stage}, "
-            f"{active.get_status_display()}. Finish, cancel or roll back that one first.",
-            rule="one_active_transition",
-        ) from None
+def _strategy_of(steps: Sequence[PlannedStep], chosen: strategies.Strategy | None) -> Strategy:
+    """What the steps are; ``chosen`` is None where there was nothing to choose."""
+    if not steps:
+        return Strategy.NONE
+    if chosen is None or (chosen == strategies.Strategy.CANARY and len(steps) == 1):
+        return Strategy.DIRECT
+    return Strategy(chosen.value)
 
 
 # ---------------------------------------------------------------- deciding
@@ -297,136 +314,3 @@ def _decide(row: Transition, actor: Actor, now: datetime, reason: str, *, approv
         reason=reason,
         decided_at=now,
     )
-
-
-# ---------------------------------------------------------------- rolling back
-
-
-def roll_back(
-    *,
-    model: RegisteredModel,
-    reason: str,
-    actor: Actor,
-    now: datetime,
-    emergency: bool = True,
-    to_version: int | None = None,
-) -> Transition:
-    """Bring the previous version back. It needs no approval, and it wins over whatever runs.
-
-    1. A change that is being carried out is turned back: traffic to the version that served before it.
-    2. Otherwise the version in Production goes to Archived (emergency) or Staging (graceful), and the previous
-       Production version, or ``to_version``, comes back. A change that still waits for approval is cancelled.
-
-    Raises RefusedError when there is nothing to go back to.
-    """
-    with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
-        cleaned = need_reason(reason)
-        active = _active(model)
-        if active is not None and active.status in EXECUTING:
-            return _turn_back(active, cleaned, actor, now)
-        created = _start_rollback(model, active, cleaned, actor, now, emergency=emergency, to_version=to_version)
-        wake(created.pk, urgent=True)
-        return created
-
-
-def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
-    """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
-    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
-        need_reason(reason)
-        serving = production_version(transition.model)
-        undoes = serving is not None and serving.pk == transition.version_id
-        if transition.status not in EXECUTING and not undoes:
-            raise RefusedError(
-                "This transition's version does not serve Production any more, so there is nothing to take back.",
-                rule="nothing_to_roll_back",
-            )
-    return roll_back(model=transition.model, reason=reason, actor=actor, now=now)
-
-
-def _active(model: RegisteredModel) -> Transition | None:
-    rows = Transition.objects.select_for_update(of=("self",)).select_related("version__model", "policy")
-    return rows.filter(model=model, status__in=ACTIVE).first()
-
-
-def _turn_back(row: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
-    """Turn a running change around, and take it away from whoever executes it: their next write is refused."""
-    if row.status == Status.ROLLING_BACK or row.kind == Kind.ROLLBACK:
-        raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
-    turn_back(row, reason=reason, by=actor, now=now)
-    row.refresh_from_db()
-    return row
-
-
-def _start_rollback(
-    model: RegisteredModel,
-    waiting: Transition | None,
-    reason: str,
-    actor: Actor,
-    now: datetime,
-    *,
-    emergency: bool,
-    to_version: int | None,
-) -> Transition:
-    current = production_version(model)
-    if current is None:
-        raise RefusedError("No version serves Production, so there is nothing to roll back.", rule="nothing_serves")
-    previous = _previous(model, current, to_version)
-    if waiting is not None:
-        change_status(
-            waiting, waiting.status, status=Status.CANCELLED, finished_at=now, outcome="A rollback came first."
-        )
-        record("transition_cancelled", actor=actor, now=now, transition=waiting, reason=f"Rollback: {reason}")
-    created = _insert(
-        model=model,
-        version=current,
-        kind=Kind.ROLLBACK,
-        emergency=emergency,
-        from_stage=Stage.PRODUCTION,
-        to_stage=Stage.ARCHIVED if emergency else Stage.STAGING,
-        strategy=Strategy.DIRECT,
-        status=Status.ROLLING_BACK,
-        reason=reason,
-        policy=current_policy(model, now),
-        stable=current,
-        previous=previous,
-        requested_by_id=actor.user_id,
-        requested_by_name=actor.name,
-        requested_at=now,
-        rollback_reason=reason,
-        rollback_by_name=actor.name,
-        rollback_requested_at=now,
-        due_at=now,
-    )
-    record(
-        "rollback_requested",
-        actor=actor,
-        now=now,
-        transition=created,
-        reason=reason,
-        details={"back_to": previous.version, "emergency": emergency},
-    )
-    return created
-
-
-def _previous(model: RegisteredModel, current: ModelVersion, to_version: int | None) -> ModelVersion:
-    versions = model.versions.filter(removed_at=None)
-    if to_version is not None:
-        chosen = versions.filter(version=to_version).exclude(pk=current.pk).first()
-        if chosen is None:
-            raise RefusedError(
-                f"There is no other version {to_version} to go back to.", rule="no_such_version", status=404
-            )
-        if chosen.version not in production_history(model):
-            raise RefusedError(
-                f"{chosen.label} has never served Production, so it cannot be the target of a rollback.",
-                rule="never_served",
-            )
-        check_not_being_deleted(chosen)
-        return chosen
-    found = previous_version(model, current)
-    if found is None:
-        raise RefusedError(
-            f"{current.label} is the first version in Production: there is no previous one to go back to.",
-            rule="no_previous_version",
-        )
-    return found

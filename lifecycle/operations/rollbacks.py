@@ -1,0 +1,187 @@
+"""Rolling back, what is done to be sure that it works, and what is done when the world was changed elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from lifecycle import disagreements, rollbacks
+from lifecycle.audit import record
+from lifecycle.dispatch import wake
+from lifecycle.domain.permissions import Action, Actor
+from lifecycle.domain.plan import dump_target
+from lifecycle.domain.stages import Stage
+from lifecycle.history import production_version
+from lifecycle.models import (
+    EXECUTING,
+    Disagreement,
+    Kind,
+    ModelVersion,
+    RegisteredModel,
+    Status,
+    Strategy,
+    Transition,
+)
+from lifecycle.operations.common import need_reason, recorded
+from lifecycle.policies import current_policy
+from lifecycle.rollbacks import active_transition, drill_refusal, who_comes_back
+from lifecycle.transitions import RefusedError, insert, turn_back
+
+
+def roll_back(
+    *,
+    model: RegisteredModel,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    emergency: bool = True,
+    to_version: int | None = None,
+    stop: bool = False,
+) -> Transition:
+    """Bring the previous version back. It needs no approval, and it wins over whatever runs.
+
+    1. A promotion that is being carried out is turned back: traffic to the version that served before it.
+    2. Otherwise the version in Production goes to Archived (emergency) or Staging (graceful), and the previous
+       Production version, or ``to_version``, comes back; with ``stop`` nobody does. A change that still waits for
+       approval is cancelled, and a drill or a reconciliation is ended.
+
+    Raises RefusedError when there is nothing to go back to.
+    """
+    with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
+        cleaned = need_reason(reason)
+        active = active_transition(model)
+        if active is not None and active.status in EXECUTING and active.kind == Kind.PROMOTION:
+            return _turn_back(active, cleaned, actor, now, stop=stop)
+        return rollbacks.start(
+            model=model, reason=cleaned, by=actor, now=now, emergency=emergency, to_version=to_version, stop=stop
+        )
+
+
+def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
+    """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+        need_reason(reason)
+        serving = production_version(transition.model)
+        undoes = serving is not None and serving.pk == transition.version_id
+        if transition.status not in EXECUTING and not undoes:
+            raise RefusedError(
+                "This transition's version does not serve Production any more, so there is nothing to take back.",
+                rule="nothing_to_roll_back",
+            )
+    return roll_back(model=transition.model, reason=reason, actor=actor, now=now)
+
+
+def _turn_back(row: Transition, reason: str, actor: Actor, now: datetime, *, stop: bool) -> Transition:
+    """Turn a running change around, and take it away from whoever executes it: their next write is refused."""
+    if row.status == Status.ROLLING_BACK:
+        raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
+    if stop and row.stable is not None:
+        raise RefusedError(
+            f"{row.version.label} is on its way to {row.to_stage} just now. Roll that back first; then stop serving.",
+            rule="one_active_transition",
+        )
+    turn_back(row, reason=reason, by=actor, now=now)
+    row.refresh_from_db()
+    return row
+
+
+def withdraw(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Transition:
+    """Take a version that serves its share in Staging back to Development. Raises RefusedError."""
+    with recorded(Action.ROLL_BACK, actor, now, version=version, reason=reason):
+        return rollbacks.withdraw(version=version, reason=need_reason(reason), by=actor, now=now)
+
+
+def review_rollback(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
+    """Say afterwards, as somebody other than whoever rolled back, what is to be thought of it. Raises RefusedError."""
+    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
+        cleaned = need_reason(reason)
+        row = Transition.objects.select_related("version__model", "policy").get(pk=transition.pk)
+        _check_review(row, actor)
+        unseen = Transition.objects.filter(pk=row.pk, reviewed_at=None)
+        if unseen.update(reviewed_at=now, reviewed_by_name=actor.name, review=cleaned) != 1:
+            raise RefusedError(f"{row.reviewed_by_name} has reviewed this rollback.", rule="reviewed_already")
+        record("rollback_reviewed", actor=actor, now=now, transition=row, reason=cleaned)
+        row.refresh_from_db()
+        return row
+
+
+def _check_review(row: Transition, actor: Actor) -> None:
+    if row.rollback_requested_at is None or row.kind == Kind.DRILL:
+        raise RefusedError("Nobody rolled this back, so there is nothing to review.", rule="nothing_to_review")
+    if row.is_active and row.traffic_back_at is None:
+        raise RefusedError("The rollback is under way still; review it when it is over.", rule="already_rolling_back")
+    if actor.user_id is None or actor.user_id == row.rollback_by_id:
+        raise RefusedError("Somebody other than whoever rolled back reviews it.", rule="own_rollback", status=403)
+
+
+# ---------------------------------------------------------------- drills
+
+
+def drill(
+    *, model: RegisteredModel, reason: str, actor: Actor, now: datetime, to_version: int | None = None
+) -> Transition:
+    """Send all requests to the version that a rollback would bring back, then all of them back, and time it.
+
+    Nothing else changes. Both versions must be healthy, and the other one's server must be up. Raises RefusedError.
+    """
+    with recorded(Action.DRILL, actor, now, model=model, reason=reason):
+        cleaned = need_reason(reason)
+        current = production_version(model)
+        if current is None:
+            raise RefusedError("No version serves Production, so there is nothing to drill.", rule="nothing_serves")
+        other = who_comes_back(model, current, to_version)
+        refusal = drill_refusal(current, other)
+        if refusal is not None:
+            raise refusal
+        click = {"rollback_requested_at": now, "rollback_reason": cleaned}
+        created = _insert(Kind.DRILL, current, Stage.PRODUCTION, cleaned, actor, now, previous=other, **click)
+        record("drill_started", actor=actor, now=now, transition=created, reason=cleaned, details={"to": other.version})
+        wake(created.pk, urgent=True)
+        return created
+
+
+# ---------------------------------------------------------------- putting right
+
+
+def reconcile(*, model: RegisteredModel, reason: str, actor: Actor, now: datetime) -> Transition:
+    """Put the gateway and MLflow back to what Stagegate left there. Raises RefusedError."""
+    with recorded(Action.RECONCILE, actor, now, model=model, reason=reason):
+        cleaned = need_reason(reason)
+        wrong = [str(row) for row in Disagreement.objects.filter(model=model)]
+        if not wrong:
+            raise RefusedError("Nothing is to be put right: all is as Stagegate left it.", rule="nothing_to_put_right")
+        version = disagreements.main_version(model)
+        if version is None:
+            raise RefusedError("No version of this model runs, so there is nothing to go back to.", rule="nothing_runs")
+        target = disagreements.target(model)
+        stage = target.stages.get(version.version, version.domain_stage)
+        created = _insert(Kind.RECONCILIATION, version, stage, cleaned, actor, now, target=dump_target(target))
+        details = {"wrong": wrong, "target": created.target}
+        record("reconciliation_started", actor=actor, now=now, transition=created, reason=cleaned, details=details)
+        wake(created.pk, urgent=True)
+        return created
+
+
+def _insert(
+    kind: Kind, version: ModelVersion, stage: Stage, reason: str, actor: Actor, now: datetime, **values: Any
+) -> Transition:
+    """What leaves every version in the stage that it has by right, and needs no check before it begins."""
+    return insert(
+        model=version.model,
+        version=version,
+        kind=kind,
+        from_stage=stage,
+        to_stage=stage,
+        strategy=Strategy.DIRECT,
+        status=Status.RUNNING,
+        reason=reason,
+        policy=current_policy(version.model, now),
+        stable=production_version(version.model),
+        requested_by_id=actor.user_id,
+        requested_by_name=actor.name,
+        requested_at=now,
+        checked_at=now,
+        started_at=now,
+        due_at=now,
+        **values,
+    )

@@ -1,0 +1,355 @@
+"""What the pages say about rolling back: what each button would do, how long it took before, and what disagrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from statistics import median
+
+from django.db.models import F, Q, QuerySet
+
+from lifecycle import disagreements
+from lifecycle.domain.permissions import STAGEGATE, Action, Actor, may
+from lifecycle.domain.stages import Stage
+from lifecycle.history import previous_version, production_version
+from lifecycle.models import (
+    ACTIVE,
+    EXECUTING,
+    Disagreement,
+    Kind,
+    ModelVersion,
+    RegisteredModel,
+    Status,
+    Transition,
+    Variant,
+    VariantRole,
+)
+from lifecycle.rollbacks import GIVES_WAY, drill_refusal, is_warm
+
+FIVE_MINUTES = timedelta(minutes=5)
+"""Within this time the lifecycle strategy wants a rollback to be done."""
+
+
+# ---------------------------------------------------------------- what the buttons do
+
+
+class Deed(StrEnum):
+    """What a button does."""
+
+    TURN_BACK = "turn_back"
+    EMERGENCY = "emergency"
+    GRACEFUL = "graceful"
+    STOP = "stop"
+    WITHDRAW = "withdraw"
+    DRILL = "drill"
+    RECONCILE = "reconcile"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOffer:
+    """What a button will do, in words; ``refusal`` says why there is nothing to click.
+
+    ``version`` is what leaves, ``target`` who gets its requests, and ``warm`` whether that one's server is running.
+    """
+
+    deed: Deed
+    consequence: str = ""
+    refusal: str = ""
+    version: ModelVersion | None = None
+    target: ModelVersion | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """All buttons of a model; None: there is no such button here, or not for this person."""
+
+    turn_back: RollbackOffer | None = None
+    emergency: RollbackOffer | None = None
+    graceful: RollbackOffer | None = None
+    stop: RollbackOffer | None = None
+    withdraw: RollbackOffer | None = None
+    drill: RollbackOffer | None = None
+    reconcile: RollbackOffer | None = None
+
+    @property
+    def main(self) -> RollbackOffer | None:
+        """The one for three in the morning."""
+        return self.turn_back or self.emergency
+
+
+def offers(model: RegisteredModel, actor: Actor) -> Offers:
+    """What this person can do about what the model serves, in about ten queries."""
+    rows = Transition.objects.filter(model=model, status__in=ACTIVE)
+    active = rows.select_related("model", "version", "stable").first()
+    serving = production_version(model)
+    found: dict[str, RollbackOffer | None] = {}
+    if may(actor, Action.ROLL_BACK):
+        found = _to_roll_back(model, serving, active)
+    if may(actor, Action.DRILL) and serving is not None:
+        found["drill"] = _to_drill(serving, active)
+    if may(actor, Action.RECONCILE):
+        found["reconcile"] = _to_reconcile(model, active)
+    return Offers(**found)
+
+
+def offers_here(transition: Transition, actor: Actor) -> Offers | None:
+    """Those that belong on a transition's page: of a change that runs, and of a promotion whose version serves now."""
+    if transition.status in EXECUTING and transition.kind not in GIVES_WAY:
+        return offers(transition.model, actor)
+    promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
+    if not (promoted and transition.to_stage == Stage.PRODUCTION):
+        return None
+    serving = production_version(transition.model)
+    return offers(transition.model, actor) if serving and serving.pk == transition.version_id else None
+
+
+def _to_roll_back(
+    model: RegisteredModel, serving: ModelVersion | None, active: Transition | None
+) -> dict[str, RollbackOffer | None]:
+    if active is not None and active.status in EXECUTING and active.kind not in GIVES_WAY:
+        return {"turn_back": _to_turn_back(active)}
+    found = {"withdraw": _to_withdraw(model, serving)}
+    if serving is None:
+        return found
+    target = previous_version(model, serving)
+    if target is None:
+        why = f"{serving.label} is the first version in Production; there is none to go back to."
+        nothing = {
+            deed.value: RollbackOffer(deed, refusal=why, version=serving) for deed in (Deed.EMERGENCY, Deed.GRACEFUL)
+        }
+        return {**found, **nothing, "stop": _to_stop(model, serving, active)}
+    return {
+        **found,
+        "emergency": _to_go_back(Deed.EMERGENCY, serving, target, active),
+        "graceful": _to_go_back(Deed.GRACEFUL, serving, target, active),
+    }
+
+
+def _to_turn_back(running: Transition) -> RollbackOffer:
+    if running.status == Status.ROLLING_BACK:
+        return RollbackOffer(Deed.TURN_BACK, refusal="A rollback is under way.", version=running.version)
+    if running.stable is None:
+        return RollbackOffer(
+            Deed.TURN_BACK,
+            f"{running.version.label} stops getting requests; nothing served before it, so nothing will.",
+            version=running.version,
+        )
+    return RollbackOffer(
+        Deed.TURN_BACK,
+        f"100 % of {running.model.name} goes back to {running.stable.label} at once, and {running.version.label} "
+        f"stays in {running.from_stage}.",
+        version=running.version,
+        target=running.stable,
+        warm=True,
+    )
+
+
+_LEAVES = {
+    Deed.EMERGENCY: "is archived",
+    Deed.GRACEFUL: "goes to Staging, to be looked into and tried again",
+}
+
+
+def _to_go_back(deed: Deed, serving: ModelVersion, target: ModelVersion, active: Transition | None) -> RollbackOffer:
+    warm = is_warm(target)
+    when = "at once" if warm else "as soon as its server has started"
+    words = f"100 % of {serving.model.name} goes back to {target.label} {when}, and {serving.label} {_LEAVES[deed]}."
+    return RollbackOffer(deed, words + _beside(active), version=serving, target=target, warm=warm)
+
+
+def _to_stop(model: RegisteredModel, serving: ModelVersion, active: Transition | None) -> RollbackOffer:
+    words = (
+        f"Nobody serves {model.name} any more: every request is answered with an error (503) until somebody promotes "
+        f"a version. {serving.label} is archived."
+    )
+    return RollbackOffer(Deed.STOP, words + _beside(active), version=serving)
+
+
+def _beside(active: Transition | None) -> str:
+    """What else a rollback ends."""
+    if active is None:
+        return ""
+    if active.status == Status.AWAITING_APPROVAL:
+        return f" The request to move {active.version.label} to {active.to_stage} is cancelled."
+    return f" The {active.get_kind_display()} that is being carried out is ended."
+
+
+def _to_withdraw(model: RegisteredModel, serving: ModelVersion | None) -> RollbackOffer | None:
+    staged = Variant.objects.filter(model=model, role=VariantRole.STAGING).select_related("version").first()
+    if staged is None:
+        return None
+    version = staged.version
+    users = f"its {staged.weight} % of requests go to {serving.label}" if serving else "nobody serves its requests"
+    opening = f"{version.label} goes back to Development"
+    words = f"{opening}, and {users}." if staged.weight else f"{opening}. It gets no requests as it is."
+    return RollbackOffer(Deed.WITHDRAW, words, version=version, target=serving, warm=serving is not None)
+
+
+def _to_drill(serving: ModelVersion, active: Transition | None) -> RollbackOffer:
+    target = previous_version(serving.model, serving)
+    if active is not None:
+        why = f"{active.version.label} to {active.to_stage} is {active.get_status_display()}; drill when that is over."
+        return RollbackOffer(Deed.DRILL, refusal=why, version=serving, target=target)
+    if target is None:
+        why = f"{serving.label} is the first version in Production; there is none to practise going back to."
+        return RollbackOffer(Deed.DRILL, refusal=why, version=serving)
+    refusal = drill_refusal(serving, target)
+    if refusal is not None:
+        return RollbackOffer(Deed.DRILL, refusal=str(refusal), version=serving, target=target)
+    words = (
+        f"All requests go to {target.label}, and then back to {serving.label}; both are measured. It takes a few "
+        "seconds, users notice nothing, and no stage changes."
+    )
+    return RollbackOffer(Deed.DRILL, words, version=serving, target=target, warm=True)
+
+
+def _to_reconcile(model: RegisteredModel, active: Transition | None) -> RollbackOffer | None:
+    if not Disagreement.objects.filter(model=model).exists():
+        return None
+    if active is not None:
+        why = f"{active.version.label} to {active.to_stage} is {active.get_status_display()}; that has to end first."
+        return RollbackOffer(Deed.RECONCILE, refusal=why)
+    version = disagreements.main_version(model)
+    words = "The gateway's weights, and the stages and aliases in MLflow, become again what Stagegate left there."
+    return RollbackOffer(Deed.RECONCILE, words, version=version)
+
+
+# ---------------------------------------------------------------- what disagrees
+
+
+def disagreements_of(model: RegisteredModel) -> Sequence[Disagreement]:
+    """What is not as Stagegate left it; each row as text is a sentence."""
+    return list(Disagreement.objects.filter(model=model).select_related("version"))
+
+
+def disagreements_everywhere(*, limit: int = 20) -> Sequence[Disagreement]:
+    """The latest of all models, those of one model together."""
+    rows = Disagreement.objects.select_related("model", "version").order_by("-since")[:limit]
+    return sorted(rows, key=lambda row: row.model.slug)
+
+
+# ---------------------------------------------------------------- how long it took
+
+
+class TimingKind(StrEnum):
+    ROLLBACK = "rollback"
+    AUTOMATIC = "automatic"
+    DRILL = "drill"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One rollback from the click, or the judge's verdict, to the weights that the gateway was seen to apply.
+
+    ``came_back`` is None where nobody served afterwards.
+    """
+
+    transition: Transition
+    kind: TimingKind
+    who: str
+    at: datetime
+    length: timedelta
+    left: ModelVersion
+    came_back: ModelVersion | None
+
+    @property
+    def seconds(self) -> float:
+        return self.length.total_seconds()
+
+    @property
+    def in_time(self) -> bool:
+        return self.length <= FIVE_MINUTES
+
+
+@dataclass(frozen=True, slots=True)
+class TimingSummary:
+    """Over ``count`` rollbacks and drills; lengths are in seconds, None when there were none."""
+
+    count: int
+    in_time: int
+    slowest: float | None
+    median: float | None
+
+
+def timings(model: RegisteredModel | None = None, *, limit: int = 20) -> list[Timing]:
+    """The latest rollbacks and drills whose traffic was seen to be back, newest first, of one model or of all."""
+    rows = _timed(model).select_related("model", "version", "stable", "previous").order_by("-rollback_requested_at")
+    return [_timing(row) for row in rows[:limit]]
+
+
+def timing_of(transition: Transition) -> Timing | None:
+    """None while the traffic is not back, and for what was not rolled back."""
+    if transition.rollback_requested_at is None or transition.traffic_back_at is None:
+        return None
+    return _timing(transition)
+
+
+def timing_summary(model: RegisteredModel | None = None) -> TimingSummary:
+    """Over all rollbacks and drills of one model, or of all."""
+    moments = _timed(model).values_list("rollback_requested_at", "traffic_back_at")
+    seconds = [(back - asked).total_seconds() for asked, back in moments if asked is not None and back is not None]
+    return TimingSummary(
+        count=len(seconds),
+        in_time=sum(each <= FIVE_MINUTES.total_seconds() for each in seconds),
+        slowest=max(seconds, default=None),
+        median=median(seconds) if seconds else None,
+    )
+
+
+def _timed(model: RegisteredModel | None) -> QuerySet[Transition]:
+    rows = Transition.objects.filter(rollback_requested_at__isnull=False, traffic_back_at__isnull=False)
+    return rows if model is None else rows.filter(model=model)
+
+
+def _timing(row: Transition) -> Timing:
+    if row.rollback_requested_at is None or row.traffic_back_at is None:
+        raise ValueError(f"the traffic of transition {row.pk} is not back")
+    return Timing(
+        transition=row,
+        kind=_kind_of(row),
+        who=row.rollback_by_name or row.requested_by_name,
+        at=row.rollback_requested_at,
+        length=row.traffic_back_at - row.rollback_requested_at,
+        left=row.version,
+        came_back=row.previous if row.kind in (Kind.ROLLBACK, Kind.DRILL) else row.stable,
+    )
+
+
+def _kind_of(row: Transition) -> TimingKind:
+    if row.kind == Kind.DRILL:
+        return TimingKind.DRILL
+    return TimingKind.AUTOMATIC if row.rollback_by_name == STAGEGATE.name else TimingKind.ROLLBACK
+
+
+# ---------------------------------------------------------------- reviews
+
+
+def to_review(model: RegisteredModel | None = None) -> QuerySet[Transition]:
+    """Rollbacks that nobody else has looked at since, newest first."""
+    over = Q(traffic_back_at__isnull=False) | ~Q(status__in=ACTIVE)
+    rows = Transition.objects.filter(over, rollback_requested_at__isnull=False, reviewed_at=None)
+    rows = rows.exclude(kind=Kind.DRILL).select_related("model", "version", "stable", "previous")
+    return (rows if model is None else rows.filter(model=model)).order_by(F("rollback_requested_at").desc())
+
+
+def asks_for_review(transition: Transition) -> bool:
+    gone_back = transition.rollback_requested_at is not None and transition.kind != Kind.DRILL
+    over = transition.traffic_back_at is not None or not transition.is_active
+    return gone_back and over and transition.reviewed_at is None
+
+
+def why_not_review(transition: Transition, actor: Actor) -> str:
+    """Why this person's review would be refused; "" when it would count."""
+    if not may(actor, Action.APPROVE):
+        return "Product owners and ML engineers review rollbacks."
+    if actor.user_id == transition.rollback_by_id:
+        return "You rolled back, so somebody else reviews it."
+    return ""
+
+
+def reviews_for(actor: Actor, *, limit: int = 20) -> list[Transition]:
+    """The rollbacks that wait for somebody like this person to review them, newest first."""
+    return [row for row in to_review()[:limit] if not why_not_review(row, actor)]

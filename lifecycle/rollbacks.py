@@ -1,0 +1,219 @@
+"""Starting a rollback of what serves: for a person, and for the judge when it has found a breach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from lifecycle.audit import record
+from lifecycle.dispatch import wake
+from lifecycle.domain.permissions import Actor
+from lifecycle.domain.stages import Stage
+from lifecycle.history import previous_version, production_history, production_version
+from lifecycle.models import (
+    ACTIVE,
+    EXECUTING,
+    Disagreement,
+    Effect,
+    Kind,
+    ModelVersion,
+    RegisteredModel,
+    Status,
+    Strategy,
+    Transition,
+    Variant,
+    VariantRole,
+)
+from lifecycle.policies import current_policy
+from lifecycle.transitions import RefusedError, change_status, check_not_being_deleted, insert
+
+GIVES_WAY = (Kind.DRILL, Kind.RECONCILIATION, Kind.ARCHIVAL)
+"""What a rollback ends while it is carried out; a running promotion is turned back instead."""
+OUTCOME = "A rollback came first."
+
+
+def start(
+    *,
+    model: RegisteredModel,
+    reason: str,
+    by: Actor,
+    now: datetime,
+    emergency: bool,
+    to_version: int | None = None,
+    stop: bool = False,
+    details: Mapping[str, Any] | None = None,
+) -> Transition:
+    """Take the version that serves Production out, and bring the previous one, or ``to_version``, back.
+
+    It goes to Archived (``emergency``) or to Staging. With ``stop`` nobody comes back: requests are answered with 503
+    until somebody promotes a version. What waits for approval is cancelled, and a drill, a reconciliation or an
+    archiving that is being carried out is ended. Call it inside a transaction. ``details`` are the facts that speak for
+    it, as JSON values: they are kept with the record.
+
+    Raises RefusedError, also while another change is being carried out.
+    """
+    current = production_version(model)
+    if current is None:
+        raise RefusedError("No version serves Production, so there is nothing to roll back.", rule="nothing_serves")
+    _check_stop(stop, emergency, to_version)
+    active = active_transition(model)
+    _check_no_rollback(active)
+    previous = None if stop else who_comes_back(model, current, to_version)
+    _make_way(active, f"Rollback: {reason}", by, now)
+    stage = Stage.ARCHIVED if emergency else Stage.STAGING
+    stages = {"from_stage": Stage.PRODUCTION, "to_stage": stage, "emergency": emergency}
+    return _begin(current, reason, by, now, details, **stages, stable=current, previous=previous)
+
+
+def withdraw(
+    *, version: ModelVersion, reason: str, by: Actor, now: datetime, details: Mapping[str, Any] | None = None
+) -> Transition:
+    """Take the version that serves its share in Staging back to Development; its users go to who serves Production.
+
+    As ``start`` otherwise; a change that is being carried out has to be rolled back by itself first.
+    """
+    if not Variant.objects.filter(version=version, role=VariantRole.STAGING).exists():
+        raise RefusedError(
+            f"{version.label} does not serve Staging, so there is nothing to withdraw.", rule="not_staging"
+        )
+    active = active_transition(version.model)
+    _check_no_rollback(active)
+    if active is not None and active.status in EXECUTING and active.kind not in GIVES_WAY:
+        raise RefusedError(
+            f"{active.version.label} is on its way to {active.to_stage} just now. Roll that back first, or wait for "
+            f"its end; then withdraw {version.label}.",
+            rule="one_active_transition",
+        )
+    _make_way(active, f"Withdrawal: {reason}", by, now)
+    stable = production_version(version.model)
+    stages = {"from_stage": Stage.STAGING, "to_stage": Stage.DEVELOPMENT}
+    return _begin(version, reason, by, now, details, **stages, stable=stable, previous=stable)
+
+
+def active_transition(model: RegisteredModel) -> Transition | None:
+    """The one that waits or is being carried out, locked where the database has row locks."""
+    rows = Transition.objects.select_for_update(of=("self",)).select_related("version__model", "policy")
+    return rows.filter(model=model, status__in=ACTIVE).first()
+
+
+def who_comes_back(model: RegisteredModel, current: ModelVersion, to_version: int | None) -> ModelVersion:
+    """The version that serves after ``current``: the previous one, or the one asked for. Raises RefusedError."""
+    if to_version is not None:
+        return _chosen(model, current, to_version)
+    found = previous_version(model, current)
+    if found is None:
+        raise RefusedError(
+            f"{current.label} is the first version in Production: there is no previous one to go back to.",
+            rule="no_previous_version",
+        )
+    return found
+
+
+def _chosen(model: RegisteredModel, current: ModelVersion, number: int) -> ModelVersion:
+    chosen = model.versions.filter(removed_at=None, version=number).exclude(pk=current.pk).first()
+    if chosen is None:
+        raise RefusedError(f"There is no other version {number} to go back to.", rule="no_such_version", status=404)
+    if chosen.version not in production_history(model):
+        raise RefusedError(
+            f"{chosen.label} has never served Production, or was rolled back since, so it cannot be the target of a "
+            "rollback.",
+            rule="never_served",
+        )
+    check_not_being_deleted(chosen)
+    return chosen
+
+
+def _check_stop(stop: bool, emergency: bool, to_version: int | None) -> None:
+    if stop and (not emergency or to_version is not None):
+        raise RefusedError(
+            "To stop serving is an emergency rollback to nobody: ask for it without a version to go back to.",
+            rule="stop_is_an_emergency",
+        )
+
+
+def _check_no_rollback(active: Transition | None) -> None:
+    """A withdrawal whose users have left it only waits for MLflow: it holds up no rollback of Production."""
+    if active is None or active.status not in EXECUTING:
+        return
+    users_are_back = active.from_stage == Stage.STAGING and active.traffic_back_at is not None
+    if active.kind == Kind.ROLLBACK and users_are_back:
+        return
+    if active.kind == Kind.ROLLBACK or active.status == Status.ROLLING_BACK:
+        raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
+
+
+def _make_way(active: Transition | None, reason: str, by: Actor, now: datetime) -> None:
+    """End what waits for approval and what gives way; its executor's next write is refused.
+
+    Any other change stays, and the schema refuses a second one beside it.
+    """
+    if active is None:
+        return
+    if active.status in EXECUTING and active.kind not in (*GIVES_WAY, Kind.ROLLBACK):
+        return
+    change_status(
+        active,
+        active.status,
+        status=Status.CANCELLED,
+        finished_at=now,
+        outcome=OUTCOME,
+        fence=active.fence + 1,
+        lease_until=None,
+        waiting_for="",
+        waiting_until=None,
+    )
+    active.effects.filter(outcome=Effect.Outcome.OPEN).update(outcome=Effect.Outcome.DROPPED, finished_at=now)
+    record("transition_cancelled", actor=by, now=now, transition=active, reason=reason)
+
+
+def _begin(
+    version: ModelVersion, reason: str, by: Actor, now: datetime, details: Mapping[str, Any] | None, **values: Any
+) -> Transition:
+    created = insert(
+        model=version.model,
+        version=version,
+        kind=Kind.ROLLBACK,
+        strategy=Strategy.DIRECT,
+        status=Status.ROLLING_BACK,
+        reason=reason,
+        policy=current_policy(version.model, now),
+        requested_by_id=by.user_id,
+        requested_by_name=by.name,
+        requested_at=now,
+        rollback_reason=reason,
+        rollback_by_id=by.user_id,
+        rollback_by_name=by.name,
+        rollback_requested_at=now,
+        due_at=now,
+        **values,
+    )
+    previous = created.previous
+    facts = {"back_to": previous.version if previous else None, "emergency": created.emergency, **(details or {})}
+    record("rollback_requested", actor=by, now=now, transition=created, reason=reason, details=facts)
+    wake(created.pk, urgent=True)
+    return created
+
+
+# ---------------------------------------------------------------- drills
+
+
+def is_warm(version: ModelVersion) -> bool:
+    """Whether its server is kept running, as far as the tables know."""
+    return Variant.objects.filter(version=version, retiring=False).exclude(url="").exists()
+
+
+def drill_refusal(current: ModelVersion, other: ModelVersion) -> RefusedError | None:
+    """Why a rollback from the one to the other cannot be drilled now; None when it can."""
+    if not is_warm(other):
+        words = f"{other.label} does not run. Its server has been stopped; a drill would have to start it first."
+        return RefusedError(words, rule="not_warm")
+    disagreement = Disagreement.objects.filter(model=current.model_id).first()
+    if disagreement is not None:
+        return RefusedError(f"{disagreement} Put that right first, then drill.", rule="disagreement")
+    sharing = Variant.objects.filter(model=current.model_id, weight__gt=0).exclude(version=current)
+    shared = sharing.select_related("version").first()
+    if shared is not None:
+        words = f"{shared.version.label} gets {shared.weight} % of requests, and a drill would take them from it."
+        return RefusedError(f"{words} Drill when its time in Staging is over.", rule="requests_are_shared")
+    return None
