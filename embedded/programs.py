@@ -17,6 +17,7 @@ CELERY = (sys.executable, "-m", "celery", "--app", "portal.celery:app")
 # Nobody else is on this broker, so workers need not look for each other at start.
 ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
 GENERAL_NODE, ROLLBACK_NODE, CHECKS_NODE = "general@stagegate", "rollbacks@stagegate", "checks@stagegate"
+OBSERVATIONS_NODE = "observations@stagegate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ def programs(installation: Installation) -> dict[str, Program]:
         Program("worker", worker_command("default", GENERAL_NODE, 2), portal, stop_seconds=15, stop_group=False),
         Program("rollbacks", worker_command("rollbacks", ROLLBACK_NODE, 1), portal, stop_seconds=15, stop_group=False),
         Program("checks", worker_command("checks", CHECKS_NODE, 1), portal, stop_seconds=15, stop_group=False),
+        Program(
+            "observations",
+            worker_command("observations", OBSERVATIONS_NODE, 1),
+            portal,
+            stop_seconds=15,
+            stop_group=False,
+        ),
         Program("beat", beat_command(installation), portal),
         Program("traffic", (sys.executable, "-m", "demo.traffic"), installation.traffic_environment()),
     )

@@ -12,7 +12,7 @@ from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
 
 from embedded.installation import Installation
-from embedded.programs import CHECKS_NODE, GENERAL_NODE, ROLLBACK_NODE
+from embedded.programs import CHECKS_NODE, GENERAL_NODE, OBSERVATIONS_NODE, ROLLBACK_NODE
 
 ASK_SECONDS = 2.0
 Condition = Callable[[], bool]
@@ -33,6 +33,7 @@ def conditions(installation: Installation) -> dict[str, Condition]:
         "worker": lambda: answers_celery(installation.redis_url, GENERAL_NODE),
         "rollbacks": lambda: answers_celery(installation.redis_url, ROLLBACK_NODE),
         "checks": lambda: answers_celery(installation.redis_url, CHECKS_NODE),
+        "observations": lambda: answers_celery(installation.redis_url, OBSERVATIONS_NODE),
         "beat": written_since_now(beat_schedule, "beat-schedule*"),
         "traffic": lambda: True,
     }

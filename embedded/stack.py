@@ -26,9 +26,10 @@ from embedded.steps import Steps
 from embedded.supervisor import Seen, Supervisor, SupervisorError
 from embedded.tasks import run_django, tail
 
-SERVICES = ("valkey", "mlflow", "gateway", "portal", "worker", "rollbacks", "checks", "beat", "traffic")
+WORKERS = ("worker", "rollbacks", "checks", "observations")
+SERVICES = ("valkey", "mlflow", "gateway", "portal", *WORKERS, "beat", "traffic")
 # These need the database and the broker; they also stop first, while both are still there.
-DJANGO = ("portal", "worker", "rollbacks", "checks", "beat")
+DJANGO = ("portal", *WORKERS, "beat")
 READY_SECONDS = 120.0
 STOP_SECONDS = 40.0
 ENDS_AT_START = 2
@@ -40,6 +41,7 @@ SHOWN = {
     "worker": "Worker",
     "rollbacks": "Worker for rollbacks",
     "checks": "Worker for checks",
+    "observations": "Worker for observations",
     "beat": "Clock (Celery beat)",
     "traffic": "Demo traffic",
 }

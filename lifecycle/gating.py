@@ -12,11 +12,13 @@ from django.db.models.functions import RowNumber
 
 from lifecycle import versions
 from lifecycle.approvals import required_roles, still_missing
+from lifecycle.domain import compare
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.facts import (
     Answered,
     ApprovalFacts,
+    Breach,
     EvidenceFact,
     Facts,
     Source,
@@ -34,6 +36,7 @@ from lifecycle.models import (
     Observation,
     Status,
     Transition,
+    Trial,
     Variant,
     VariantRole,
     Waiver,
@@ -89,6 +92,7 @@ def facts_of(
         other_files=since is not None and bool(asked & _TRAFFIC) and files_changed_since(version, since),
         answered=answered.get(version.pk, Answered()),
         stable_answered=answered.get(production.pk, Answered()) if production else Answered(),
+        breached=_breached(version, since) if Criterion.LIVE_COMPARISON in asked else (),
         approvals=_approvals(transition) if transition else None,
         **(_leaving(version, production) if to_stage == Stage.ARCHIVED else {}),
     )
@@ -166,6 +170,21 @@ def _answered(of: Sequence[ModelVersion | None], since: datetime | None) -> dict
     sums = rows.filter(version__in=known).values("version").order_by()
     totals = sums.annotate(total=Sum("requests"), failed=Sum("errors"), first=Min("since"), last=Max("until"))
     return {row["version"]: Answered(row["total"], row["failed"], row["first"], row["last"]) for row in totals}
+
+
+def _breached(version: ModelVersion, since: datetime | None) -> tuple[Breach, ...]:
+    """By the latest trial of its stay in Staging. It gets requests just before MLflow says that it is there, and its
+    trial is closed where the next change is about to begin."""
+    if since is None:
+        return ()
+    trials = Trial.objects.filter(Q(until=None) | Q(until__gt=since), version=version, kind=compare.Trial.STAGING)
+    trial = trials.filter(judged_at__isnull=False).first()
+    measures = compare.load(trial.verdict).measures if trial else ()
+    return tuple(
+        Breach(each.name, each.label, each.why, each.estimate, each.low, each.high, each.limit, each.unit)
+        for each in measures
+        if each.state == compare.MeasureState.BREACHED
+    )
 
 
 def _approvals(transition: Transition) -> ApprovalFacts:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 from celery import shared_task
 from django.utils import timezone
 
-from lifecycle import adapters, engine, mirror, retention, upkeep
+from lifecycle import adapters, disagreements, engine, judging, mirror, observing, retention, upkeep
 from lifecycle.checks import runner
 from lifecycle.ports import NotFoundError, VersionRef
 
+logger = logging.getLogger(__name__)
+
 CHECK_SECONDS = 870
 """Longer than the longest load test that a policy may ask for, with its download and the start of its server."""
+OBSERVE_SECONDS = 45
+"""Whatever is asked answers within seconds, or counts as silent; a look that hangs all the same is cut off."""
 
 
 @shared_task(name="lifecycle.tick")
@@ -36,14 +41,19 @@ def start_checks() -> None:
     runner.sweep(now=timezone.now())
 
 
-@shared_task(name="lifecycle.observe_traffic")
-def observe_traffic() -> None:
-    upkeep.observe_traffic(now=timezone.now())
+@shared_task(name="lifecycle.observe", soft_time_limit=OBSERVE_SECONDS, time_limit=OBSERVE_SECONDS + 15)
+def observe() -> None:
+    """Collect, then judge what was collected, then compare with the world; none of them waits for another's luck."""
+    for part in (observing.collect, judging.judge_all, disagreements.look):
+        try:
+            part(now=timezone.now())
+        except Exception:
+            logger.exception("%s did not end", part.__module__)
 
 
-@shared_task(name="lifecycle.tidy_observations")
-def tidy_observations() -> None:
-    upkeep.tidy_observations(now=timezone.now())
+@shared_task(name="lifecycle.merge_observations")
+def merge_observations() -> None:
+    observing.merge(now=timezone.now())
 
 
 @shared_task(name="lifecycle.retire_idle")

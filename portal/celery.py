@@ -10,7 +10,7 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
-TIDY_SECONDS = 600
+MERGE_SECONDS = 600
 RETENTION_LOOK_SECONDS = 60
 """How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
 
@@ -25,9 +25,9 @@ def _clock(sender: Celery, **_: object) -> None:
     schedule = {
         "lifecycle.sweep": settings.SWEEP_SECONDS,
         "lifecycle.mirror": settings.MIRROR_SECONDS,
-        "lifecycle.observe_traffic": settings.OBSERVE_SECONDS,
+        "lifecycle.observe": settings.OBSERVE_SECONDS,
         "lifecycle.retire_idle": settings.SWEEP_SECONDS,
-        "lifecycle.tidy_observations": TIDY_SECONDS,
+        "lifecycle.merge_observations": MERGE_SECONDS,
         "lifecycle.start_checks": settings.SWEEP_SECONDS,
         "lifecycle.retention": RETENTION_LOOK_SECONDS,
     }

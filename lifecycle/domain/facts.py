@@ -89,6 +89,23 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Breach:
+    """One limit of the live comparison that is breached, as ``lifecycle.domain.compare.Measure`` tells it.
+
+    ``estimate``, ``low``, ``high`` and ``limit`` are in ``unit``; None where they cannot be told.
+    """
+
+    name: str
+    label: str
+    why: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalFacts:
     """The approvals of the transition that was asked for. ``given`` names who said yes."""
 
@@ -105,7 +122,8 @@ class Facts:
     ``others`` are the model's other versions that the registry still has. ``production`` is the version that serves
     Production now, None when there is none or when it is this one. ``answered`` and ``stable_answered`` cover the
     time since this version entered Staging, and ``other_files`` says that they were not all of the files that it has
-    now. ``approvals`` is None while no transition has been asked for.
+    now. ``breached`` are the limits that the judge found breached when it last looked at it there. ``approvals`` is
+    None while no transition has been asked for.
     ``serves_production`` and ``kept_warm`` say what the version's server is for; ``rolled_back`` is why it was rolled
     back, "" when it was not; ``replaced_by`` is the label of the version that serves in its place.
     """
@@ -119,6 +137,7 @@ class Facts:
     other_files: bool = False
     answered: Answered = Answered()
     stable_answered: Answered = Answered()
+    breached: tuple[Breach, ...] = ()
     approvals: ApprovalFacts | None = None
     production_since: datetime | None = None
     serves_production: bool = False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from lifecycle.domain.facts import Answered, Facts
+from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.facts import Answered, Breach, Facts
 from lifecycle.domain.findings import Measure, State
 from lifecycle.domain.judgements.base import Judgement, at_most, of_other_files, state_of
 from lifecycle.domain.judgements.soak import error_rate
 from lifecycle.domain.policy import Comparison, Policy
-from lifecycle.domain.words import counted, figure, percent
+from lifecycle.domain.words import counted, figure, listed, percent
 
+DRIFT, TRAFFIC = "drift", "traffic"
+_LIMITS = {"sample_ratio": "about", "agreement": "at least"}
+"""How the limit of a measure is said; that of any other is the most that is allowed."""
 LEAST_REQUESTS = 100
 """Below that, a share of failed requests says nothing."""
 
@@ -21,6 +26,9 @@ def live_comparison(policy: Policy, facts: Facts, now: datetime) -> Judgement:
         f"at most {figure(bounds.error_rate_increase)} points above Production, "
         f"and at most {percent(bounds.staging_error_rate)} failed"
     )
+    breaches = [each for each in facts.breached if not _asked_elsewhere(each, policy)]
+    if breaches:
+        return _breached(breaches, facts, bounds, wanted)
     if facts.production is None:
         return Judgement(State.PASSED, "nothing serves Production yet, so there is nothing to compare with", wanted)
     if facts.staging_since is None:
@@ -50,6 +58,47 @@ def live_comparison(policy: Policy, facts: Facts, now: datetime) -> Judgement:
         at=facts.answered.until,
         measures=measures,
     )
+
+
+def _asked_elsewhere(breach: Breach, policy: Policy) -> bool:
+    """Drift has a criterion of its own, which a person may waive once it is understood; and that requests come is for
+    the soak to tell, and for the counts here."""
+    if breach.name == DRIFT:
+        return Criterion.DRIFT in policy.criteria.to_production
+    return breach.name == TRAFFIC
+
+
+def _breached(breaches: Sequence[Breach], facts: Facts, bounds: Comparison, wanted: str) -> Judgement:
+    enough = min(facts.answered.requests, facts.stable_answered.requests) >= LEAST_REQUESTS
+    counted_rates = error_rates(bounds, facts.answered, facts.stable_answered) if enough else ()
+    return Judgement(
+        state=State.FAILED,
+        measured=listed([each.label for each in breaches]) + (" is" if len(breaches) == 1 else " are") + " breached",
+        wanted=f"no limit breached; {wanted}",
+        why=" ".join(each.why for each in breaches) + " Find out why, and register a corrected version.",
+        at=facts.answered.until,
+        measures=(*map(_measure, breaches), *counted_rates),
+    )
+
+
+def _measure(breach: Breach) -> Measure:
+    return Measure(breach.label, _measured(breach), _limit(breach), passed=False)
+
+
+def _measured(breach: Breach) -> str:
+    """The estimate, and between which bounds the truth lies."""
+    if breach.estimate is None or breach.limit is None:
+        return breach.why
+    said = f"{figure(breach.estimate, beside=breach.limit)} {breach.unit}".strip()
+    if breach.low is None or breach.high is None:
+        return said
+    return f"{said} ({figure(breach.low)} to {figure(breach.high)})"
+
+
+def _limit(breach: Breach) -> str:
+    if breach.limit is None:
+        return "nothing amiss"
+    return f"{_LIMITS.get(breach.name, 'at most')} {figure(breach.limit)} {breach.unit}".strip()
 
 
 def error_rates(bounds: Comparison, canary: Answered, stable: Answered) -> tuple[Measure, ...]:
