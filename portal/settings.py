@@ -159,6 +159,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"lifecycle.observe": {"queue": "observations"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 240
@@ -181,6 +182,7 @@ OBSERVE_SECONDS = env.float("STAGEGATE_OBSERVE_SECONDS", 2.0 if DEMO else 10.0)
 GATEWAY_URL = env.str("STAGEGATE_GATEWAY_URL", "http://127.0.0.1:8080").rstrip("/")
 GATEWAY_API = env.str("STAGEGATE_GATEWAY_API", "http://127.0.0.1:8081").rstrip("/")
 GATEWAY_CONFIG_DIR = Path(env.str("STAGEGATE_GATEWAY_CONFIG_DIR", str(HOME / "gateway" / "routes")))
+PROMETHEUS_URL = env.str("STAGEGATE_PROMETHEUS_URL", "").rstrip("/")
 SUPERVISOR_URL = env.str("STAGEGATE_SUPERVISOR_URL", "http://127.0.0.1:9001").rstrip("/")
 SUPERVISOR_USER = env.str("STAGEGATE_SUPERVISOR_USER", "stagegate")
 SUPERVISOR_PASSWORD = env.str("STAGEGATE_SUPERVISOR_PASSWORD", "")
@@ -193,6 +195,7 @@ ADAPTERS = {
     "registry": "lifecycle.adapters.build.registry",
     "serving": "lifecycle.adapters.build.serving",
     "traffic": "lifecycle.adapters.build.traffic",
+    "metrics": "lifecycle.adapters.build.metrics",
 }
 
 LOGGING = {

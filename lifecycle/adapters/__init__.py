@@ -1,4 +1,4 @@
-"""The only importers of SDKs. ``registry()``, ``serving()`` and ``traffic()`` give what the settings name."""
+"""The only importers of SDKs. The functions give what the settings name for each port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from lifecycle.ports import Registry, Serving, Traffic
+from lifecycle.ports import Metrics, Registry, Serving, Traffic
 
 
 @cache
@@ -28,6 +28,10 @@ def serving() -> Serving:
 
 def traffic() -> Traffic:
     return cast(Traffic, _built("traffic"))
+
+
+def metrics() -> Metrics:
+    return cast(Metrics, _built("metrics"))
 
 
 def forget() -> None:

@@ -6,8 +6,11 @@ from django.conf import settings
 
 from lifecycle import adapters
 from lifecycle.adapters.local_gateway import TraefikTraffic
+from lifecycle.adapters.local_metrics import LocalMetrics
 from lifecycle.adapters.local_serving import SupervisorServing
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
+from lifecycle.adapters.prometheus import PrometheusMetrics
+from lifecycle.ports import Metrics
 
 DOWNLOAD_SECONDS = 200
 """Below the task's time limit, which would cut a download off without a word."""
@@ -23,6 +26,13 @@ def registry() -> MlflowRegistry:
 
 def traffic() -> TraefikTraffic:
     return TraefikTraffic(settings.GATEWAY_CONFIG_DIR, settings.GATEWAY_API)
+
+
+def metrics() -> Metrics:
+    """A Prometheus where there is one, else the gateway and the model servers themselves."""
+    if settings.PROMETHEUS_URL:
+        return PrometheusMetrics(settings.PROMETHEUS_URL)
+    return LocalMetrics(settings.GATEWAY_API)
 
 
 def serving() -> SupervisorServing:

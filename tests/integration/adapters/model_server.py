@@ -26,7 +26,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], version: str, metrics: str | None) -> None:
         self.version, self.metrics = version, metrics
-        self.in_flight, self.lock = 0, threading.Lock()
+        self.in_flight, self.answered, self.lock = 0, 0, threading.Lock()
+        self.started = time.time()
         super().__init__(address, Handler)
 
     def stop(self) -> None:
@@ -43,8 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/metrics":
-            in_flight = f"stagegate_requests_in_flight {self.server.in_flight}.0\n"
-            self._answer(200, self.server.metrics if self.server.metrics is not None else in_flight)
+            self._answer(200, self.server.metrics if self.server.metrics is not None else self._metrics())
         else:
             self._answer(200, "\n")
 
@@ -55,8 +55,20 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(float(self.headers.get("X-Sleep") or 0))
         with self.server.lock:
             self.server.in_flight -= 1
+            self.server.answered += 1
         fails = self.server.version in (self.headers.get("X-Fail") or "").split(",")
         self._answer(500 if fails else 200, json.dumps({"path": self.path}))
+
+    def _metrics(self) -> str:
+        """Every answer took at most half a second."""
+        bucket, answered = "stagegate_request_duration_seconds_bucket", self.server.answered
+        lines = (
+            f"stagegate_requests_in_flight {self.server.in_flight}.0",
+            f'stagegate_model_info{{model="m",version="{self.server.version}"}} 1.0',
+            *(f'{bucket}{{le="{edge}"}} {answered if edge != "0.25" else 0}.0' for edge in ("0.25", "0.5", "+Inf")),
+            f"process_start_time_seconds {self.server.started}",
+        )
+        return "\n".join((*lines, ""))
 
     def _answer(self, status: int, text: str) -> None:
         body = text.encode()

@@ -6,12 +6,18 @@ import json
 import subprocess
 import sys
 import urllib.request
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
 from lifecycle.adapters.local_gateway import TraefikTraffic
+from lifecycle.adapters.local_metrics import LocalMetrics
 from lifecycle.adapters.local_serving import SupervisorServing
+from lifecycle.adapters.server_answers import read_answers
+from lifecycle.domain.drift import Distribution
+from lifecycle.domain.observations import LATENCY_EDGES
+from lifecycle.domain.policy import MetricQueries
 from lifecycle.ports import Backend, ServerState, VersionRef
 from tests.contract.serving import new_slug, wait_for
 from tests.contract.waiting import eventually
@@ -71,6 +77,23 @@ def test_a_model_answers_through_the_gateway(
         assert response.headers["X-Model-Version"] == "1"
         assert json.load(response) == {"predictions": [0]}
     assert serving.status(ref, slug=slug).in_flight == 0
+    metrics = LocalMetrics(f"http://127.0.0.1:{world.gateway.api_port}", timeout=5)
+    by_gateway, by_server = metrics.read(slug, {1: server.url}, MetricQueries())
+    assert (by_gateway.counts.requests, by_gateway.counts.errors) == (1, 0)
+    assert by_server.counts.latency is not None
+    assert by_server.counts.latency.edges == LATENCY_EDGES
+    assert by_server.counts.latency.total == 1
+    assert by_server.counts.prediction == Distribution((1.0,), categories=("0",))
+    assert [answer.values for answer in metrics.answers(server.url, after=0)] == [("0",)]
+    users, copies = Backend(1, server.url, 100), Backend(2, server.url, 0)
+    traffic.apply(slug, (users, copies), fence=1, mirrors={2: 100})
+    eventually(lambda: traffic.mirrors(slug), lambda seen: seen == {2: 100})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert json.load(response) == {"predictions": [0]}
+    answers = eventually(lambda: read_answers(server.url, 1, 5), lambda seen: len(seen) == 2)
+    assert [(each.number, each.key, each.values) for each in answers] == [
+        (number, blake2b(json.dumps(ROW).encode(), digest_size=16).hexdigest(), ("0",)) for number in (2, 3)
+    ]
     traffic.apply(slug, (), fence=2)
     eventually(lambda: traffic.weights(slug), lambda seen: seen == {})
     serving.remove(ref, slug=slug)
