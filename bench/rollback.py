@@ -17,11 +17,10 @@ from pathlib import Path
 from embedded.ports import Ports
 from embedded.stack import SERVICES, Stack
 from embedded.steps import Steps
-from tests.support.load import Load
+from tests.support.load import Load, flowers
 from tests.support.people import Team
 
 MODEL, BAD = "iris-random-forest", 2
-ROW = {"dataframe_records": [{"sepal_length": 5.1, "petal_length": 1.4, "petal_width": 0.2}]}
 TARGET_SECONDS = 1.0
 
 
@@ -33,7 +32,7 @@ def quantile(values: list[float], share: float) -> float:
 
 def one_round(team: Team, load: Load) -> tuple[float, float]:
     """Promote the bad version, roll it back; seconds to its last answer, and to the verified weight."""
-    team.await_transition(team.approved(MODEL, BAD, "Production"))
+    team.await_transition(team.approved(MODEL, BAD, "Production", strategy="blue_green"))
     served = time.monotonic()
     while load.by_version(since=served)[BAD] < 50:
         time.sleep(0.05)
@@ -72,7 +71,7 @@ def measure(stack: Stack, home: Path, rounds: int, rate: float) -> int:
     team = Team(environment["STAGEGATE_PUBLIC_URL"], home)
     team.await_transition(team.approved(MODEL, BAD, "Staging"))
     answered, verified = [], []
-    with Load(f"{environment['STAGEGATE_GATEWAY_URL']}/{MODEL}/invocations", ROW, rate) as load:
+    with Load(f"{environment['STAGEGATE_GATEWAY_URL']}/{MODEL}/invocations", flowers(), rate) as load:
         for number in range(rounds):
             seconds, weight = one_round(team, load)
             answered.append(seconds)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.installation import DEMO_POLICY, MODEL, wait_until
+from tests.support.load import Load, flowers
 from tests.support.registry import client_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -199,7 +200,7 @@ def test_a_version_goes_all_the_way_through_its_gates(gated):
     the test's requests make, all of one flower, has been explained."""
     checks = {**SHORT, "in_staging": ["load_test", "malformed_input", "drift"]}
     gated.put_policy(DEMO_POLICY, "Checks start by themselves in Staging.", checks=checks, service_levels=MODEST)
-    with gated.load(60):
+    with Load(gated.route, flowers()[:1], 60):
         stays_in_staging_from_now_on(gated, GOOD)
         asked = {"model": MODEL, "version": GOOD, "to_stage": "Production", "reason": "I cannot wait."}
         assert gated.team["emil"].try_post("transitions/", **asked).status_code == 409
@@ -210,7 +211,7 @@ def test_a_version_goes_all_the_way_through_its_gates(gated):
             criterion="drift", outcome="passed", detail="Every request of this test is about one and the same flower.",
         )  # fmt: skip
         await_closed_by_nothing_but(gated, "approvals")
-        row = gated.team.await_transition(gated.team.approved(MODEL, GOOD, "Production"))
+        row = gated.team.await_transition(gated.team.approved(MODEL, GOOD, "Production", strategy="blue_green"))
     assert row["status"] == "finished", row["outcome"]
 
 

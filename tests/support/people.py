@@ -66,16 +66,17 @@ class Team:
         for person in self._people.values():
             person.close()
 
-    def ask(self, model: str, version: int, to_stage: str, reason: str = "It is better.") -> int:
+    def ask(self, model: str, version: int, to_stage: str, reason: str = "It is better.", strategy: str = "") -> int:
         body = {"model": model, "version": version, "to_stage": to_stage, "reason": reason}
-        return int(self["emil"].post("transitions/", **body)["id"])
+        chosen = {"strategy": strategy} if strategy else {}
+        return int(self["emil"].post("transitions/", **body, **chosen)["id"])
 
     def approve(self, pk: int, *names: str) -> None:
         for name in names:
             self[name].post(f"transitions/{pk}/approve/", reason="The figures are good.")
 
-    def approved(self, model: str, version: int, to_stage: str) -> int:
-        pk = self.ask(model, version, to_stage)
+    def approved(self, model: str, version: int, to_stage: str, strategy: str = "") -> int:
+        pk = self.ask(model, version, to_stage, strategy=strategy)
         self.approve(pk, *(("mia", "priya") if to_stage == "Production" else ("mia",)))
         return pk
 

@@ -93,7 +93,7 @@ def test_traffic_has_only_columns_that_every_version_takes(trained):
 
 
 def test_rates_of_the_traffic():
-    assert [source.rate for source in sources(rate_from({}))] == [20, 5]
+    assert [source.rate for source in sources(rate_from({}))] == [80, 40]
     assert rate_from({"STAGEGATE_DEMO_RATE": "4"}) == 4
 
 
