@@ -14,7 +14,6 @@ from lifecycle.domain.gates import Gate
 from lifecycle.domain.permissions import Action, Actor, Role, may
 from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
 from lifecycle.gating import gate_of, load_gate
-from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
@@ -32,6 +31,8 @@ from lifecycle.models import (
 
 COLUMN_LIMIT = 20
 """Version cards a stage column shows; the rest is counted."""
+UNGATED = (Kind.ROLLBACK, Kind.DRILL, Kind.RECONCILIATION)
+"""What no gate holds up: nothing new comes to users by it."""
 
 
 # ---------------------------------------------------------------- shares of traffic
@@ -136,10 +137,9 @@ class ModelPage:
     columns: tuple[StageColumn, ...]
     active: Transition | None
     history: tuple[Transition, ...]
-    rollback: RollbackOffer | None
 
 
-def model_page(model: RegisteredModel, actor: Actor) -> ModelPage:
+def model_page(model: RegisteredModel) -> ModelPage:
     variants = tuple(Variant.objects.filter(model=model).select_related("version"))
     transitions = Transition.objects.filter(model=model).select_related("version", "stable", "previous")
     active = transitions.filter(status__in=ACTIVE).first()
@@ -150,7 +150,6 @@ def model_page(model: RegisteredModel, actor: Actor) -> ModelPage:
         columns=tuple(_column(model, stage) for stage in Stage),
         active=active,
         history=tuple(transitions[:20]),
-        rollback=rollback_offer(model, actor),
     )
 
 
@@ -158,59 +157,6 @@ def _column(model: RegisteredModel, stage: Stage) -> StageColumn:
     versions = model.versions.filter(stage=to_mlflow(stage), removed_at=None)
     shown = tuple(versions.order_by("-version")[:COLUMN_LIMIT])
     return StageColumn(stage, shown, versions.count() - len(shown) if len(shown) == COLUMN_LIMIT else 0)
-
-
-# ---------------------------------------------------------------- rolling back
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackOffer:
-    """What the rollback button will do, in words; ``refusal`` says why there is nothing to click."""
-
-    consequence: str = ""
-    refusal: str = ""
-    target: ModelVersion | None = None
-    warm: bool = False
-
-
-def rollback_offer(model: RegisteredModel, actor: Actor) -> RollbackOffer | None:
-    """None when this person may not roll back, or when nothing is served."""
-    if not may(actor, Action.ROLL_BACK):
-        return None
-    running = Transition.objects.filter(model=model, status__in=EXECUTING).select_related("stable", "version").first()
-    if running is not None:
-        return _offer_to_turn_back(running)
-    serving = production_version(model)
-    if serving is None:
-        return None
-    target = previous_version(model, serving)
-    if target is None:
-        return RollbackOffer(
-            refusal=f"{serving.label} is the first version in Production; there is none to go back to."
-        )
-    warm = Variant.objects.filter(version=target, retiring=False).exclude(url="").exists()
-    return RollbackOffer(
-        consequence=f"100 % of {model.name} goes back to {target.label}"
-        + (" at once" if warm else " as soon as its server has started")
-        + f", and {serving.label} is archived.",
-        target=target,
-        warm=warm,
-    )
-
-
-def _offer_to_turn_back(running: Transition) -> RollbackOffer:
-    if running.status == Status.ROLLING_BACK:
-        return RollbackOffer(refusal="A rollback is under way.")
-    if running.stable is None:
-        return RollbackOffer(
-            consequence=f"{running.version.label} stops getting requests; nothing served before it, so nothing will."
-        )
-    return RollbackOffer(
-        consequence=f"100 % of {running.model.name} goes back to {running.stable.label} at once, and "
-        f"{running.version.label} stays in {running.from_stage}.",
-        target=running.stable,
-        warm=True,
-    )
 
 
 # ---------------------------------------------------------------- versions
@@ -251,7 +197,7 @@ def _gates(version: ModelVersion, active: Transition | None, now: datetime) -> t
     """The gates ahead; a change that is waiting is judged by its own policy and approvals."""
     if version.removed_at is not None:
         return ()
-    asked = active if active and active.version_id == version.pk and active.kind != Kind.ROLLBACK else None
+    asked = active if active and active.version_id == version.pk and active.kind not in UNGATED else None
     return tuple(
         gate_of(version, stage, now, transition=asked if asked and asked.to_stage == stage else None)
         for stage in possible_changes(version.domain_stage)
@@ -266,16 +212,6 @@ def _askable(version: ModelVersion, variant: Variant | None) -> tuple[Stage, ...
 
 
 # ---------------------------------------------------------------- transitions
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """One step of a rollout. ``state`` is done, current or ahead."""
-
-    weight: int
-    minimum: timedelta
-    state: str
-    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,16 +231,14 @@ class Counted:
 @dataclass(frozen=True, slots=True)
 class TransitionPage:
     """``gate`` is the gate as it is now, None once execution has begun; ``gate_as_asked`` is how it was when the change
-    was asked for, None for a rollback, which no gate holds up."""
+    was asked for, None for what no gate holds up."""
 
     transition: Transition
     shares: tuple[Share, ...]
-    steps: tuple[StepView, ...]
     missing: tuple[Role, ...]
     may_decide: bool
     why_not_decide: str
     may_cancel: bool
-    rollback: RollbackOffer | None
     counted: tuple[Counted, ...]
     gate: Gate | None
     gate_as_asked: Gate | None
@@ -318,12 +252,10 @@ def transition_page(transition: Transition, actor: Actor, now: datetime) -> Tran
     return TransitionPage(
         transition=transition,
         shares=shares_of(variants, _canary_of(transition)),
-        steps=_steps(transition),
         missing=missing,
         may_decide=awaiting and not why_not,
         why_not_decide=why_not if awaiting else "",
         may_cancel=awaiting and may(actor, Action.CANCEL),
-        rollback=_rollback_here(transition, actor),
         counted=_counted(transition),
         gate=_gate_now(transition, now),
         gate_as_asked=_gate_as_asked(transition),
@@ -332,43 +264,19 @@ def transition_page(transition: Transition, actor: Actor, now: datetime) -> Tran
 
 def _gate_now(transition: Transition, now: datetime) -> Gate | None:
     waits = transition.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and transition.checked_at is None
-    if not waits or transition.kind == Kind.ROLLBACK:
+    if not waits or transition.kind in UNGATED:
         return None
     return gate_of(transition.version, Stage(transition.to_stage), now, transition=transition)
 
 
 def _gate_as_asked(transition: Transition) -> Gate | None:
-    is_gated = transition.kind != Kind.ROLLBACK
+    is_gated = transition.kind not in UNGATED
     return load_gate(Stage(transition.to_stage), transition.gate) if is_gated else None
 
 
 def _canary_of(transition: Transition) -> int | None:
-    """The version on trial; a rollback tries nothing out."""
-    return transition.version_id if transition.is_active and transition.kind != Kind.ROLLBACK else None
-
-
-def _steps(transition: Transition) -> tuple[StepView, ...]:
-    finished = transition.status == Status.FINISHED
-    going = transition.status in (Status.RUNNING, Status.APPROVED)
-    views = []
-    for number, step in enumerate(transition.steps):
-        state = "done" if finished or number < transition.step else "ahead"
-        if number == transition.step and going:
-            state = "current"
-        since = transition.step_since if state == "current" else None
-        views.append(StepView(step["weight"], timedelta(seconds=step["minimum"]), state, since))
-    return tuple(views)
-
-
-def _rollback_here(transition: Transition, actor: Actor) -> RollbackOffer | None:
-    """The button belongs on the page of a change that runs, and of the promotion whose version serves now."""
-    if transition.status in EXECUTING and transition.kind != Kind.ARCHIVAL:
-        return rollback_offer(transition.model, actor)
-    promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
-    if not (promoted and transition.to_stage == Stage.PRODUCTION):
-        return None
-    serving = production_version(transition.model)
-    return rollback_offer(transition.model, actor) if serving and serving.pk == transition.version_id else None
+    """The version on trial; what no gate holds up tries nothing out."""
+    return transition.version_id if transition.is_active and transition.kind not in UNGATED else None
 
 
 def _counted(transition: Transition) -> tuple[Counted, ...]:

@@ -8,11 +8,13 @@ from rest_framework import serializers
 
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import Strategy
 from lifecycle.evidence import why_other_artifact, why_stale
 from lifecycle.models import (
     Approval,
     AuditEntry,
     CheckRun,
+    Disagreement,
     Effect,
     Evidence,
     ModelVersion,
@@ -64,13 +66,22 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         )
 
 
+class DisagreementSerializer(serializers.ModelSerializer[Disagreement]):
+    version = serializers.IntegerField(source="version.version", default=None)
+
+    class Meta:
+        model = Disagreement
+        fields = ("what", "version", "found", "expected", "since")
+
+
 class ModelDetailSerializer(ModelSerializer):
     variants = VariantSerializer(many=True)
     versions = serializers.SerializerMethodField()
+    disagreements = DisagreementSerializer(many=True)
 
     class Meta:
         model = RegisteredModel
-        fields = (*ModelSerializer.Meta.fields, "variants", "versions")
+        fields = (*ModelSerializer.Meta.fields, "variants", "versions", "disagreements")
 
     def get_versions(self, model: RegisteredModel) -> list[dict[str, Any]]:
         """The newest hundred versions, shortly; each has an address of its own with everything."""
@@ -128,7 +139,12 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
             "step",
             "step_since",
             "rollback_requested_at",
+            "rollback_by_name",
+            "rollback_reason",
             "traffic_back_at",
+            "reviewed_at",
+            "reviewed_by_name",
+            "review",
             "waiting_for",
             "waiting_until",
             "approvals",
@@ -148,15 +164,20 @@ class ReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_blank=True, default="")
 
 
-class RollbackSerializer(ReasonSerializer):
+class DrillSerializer(ReasonSerializer):
     to_version = serializers.IntegerField(required=False, min_value=1)
+
+
+class RollbackSerializer(DrillSerializer):
     kind = serializers.ChoiceField(choices=["emergency", "graceful"], default="emergency")
+    stop = serializers.BooleanField(default=False)
 
 
 class TransitionRequestSerializer(ReasonSerializer):
     model = serializers.CharField()
     version = serializers.IntegerField(min_value=1)
     to_stage = serializers.ChoiceField(choices=[stage.value for stage in Stage])
+    strategy = serializers.ChoiceField(choices=[each.value for each in Strategy], required=False)
 
 
 # ---------------------------------------------------------------- evidence

@@ -2,7 +2,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.api import evidence, hooks, policies, retention, versions, views
+from portal.api import (
+    compare,
+    evidence,
+    hooks,
+    metrics,
+    policies,
+    retention,
+    rollbacks,
+    rollouts,
+    versions,
+    views,
+)
 
 urlpatterns = [
     path("models/", views.Models.as_view(), name="api-models"),
@@ -19,12 +30,28 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:version>/checks/", evidence.ChecksOf.as_view(), name="api-checks"),
     path("waivers/<int:pk>/revoke/", evidence.RevokeWaiver.as_view(), name="api-revoke-waiver"),
     path("checks/<int:pk>/cancel/", evidence.CancelCheck.as_view(), name="api-cancel-check"),
-    path("models/<str:name>/rollback/", views.Rollback.as_view(), name="api-rollback"),
+    path("models/<str:name>/compare/", compare.Compare.as_view(), name="api-compare"),
+    path("models/<str:name>/business-metrics/", metrics.BusinessMetrics.as_view(), name="api-business-metrics"),
+    path("models/<str:name>/live/", rollouts.Live.as_view(), name="api-live"),
+    path("models/<str:name>/rollback/", rollbacks.Rollback.as_view(), name="api-rollback"),
+    path("models/<str:name>/drill/", rollbacks.Drill.as_view(), name="api-drill"),
+    path("models/<str:name>/reconcile/", rollbacks.Reconcile.as_view(), name="api-reconcile"),
+    path(
+        "models/<str:name>/versions/<int:version>/withdraw/", rollbacks.Withdraw.as_view(), name="api-withdraw-version"
+    ),
+    path("transitions/<int:pk>/review/", rollbacks.Review.as_view(), name="api-review"),
     path("transitions/", views.Transitions.as_view(), name="api-transitions"),
     path("transitions/<int:pk>/", views.TransitionDetail.as_view(), name="api-transition"),
     path("transitions/<int:pk>/approve/", views.Approve.as_view(), name="api-approve"),
     path("transitions/<int:pk>/reject/", views.Reject.as_view(), name="api-reject"),
     path("transitions/<int:pk>/cancel/", views.Cancel.as_view(), name="api-cancel"),
+    path("rollouts/<int:pk>/", rollouts.RolloutDetail.as_view(), name="api-rollout"),
+    path("rollouts/<int:pk>/pause/", rollouts.Pause.as_view(), name="api-rollout-pause"),
+    path("rollouts/<int:pk>/resume/", rollouts.Resume.as_view(), name="api-rollout-resume"),
+    path("rollouts/<int:pk>/skip/", rollouts.Skip.as_view(), name="api-rollout-skip"),
+    path("rollouts/<int:pk>/promote/", rollouts.Promote.as_view(), name="api-rollout-promote"),
+    path("rollouts/<int:pk>/continue/", rollouts.Continue.as_view(), name="api-rollout-continue"),
+    path("rollouts/<int:pk>/abort/", rollouts.Abort.as_view(), name="api-rollout-abort"),
     path("policies/", policies.Policies.as_view(), name="api-policies"),
     path("policies/withdraw/", policies.Withdrawal.as_view(), name="api-withdraw-policy"),
     path("policies/<int:number>/", policies.PolicyDetail.as_view(), name="api-policy"),

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from lifecycle import operations, queries
 from lifecycle.domain.permissions import Action, require
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import Strategy
 from lifecycle.models import AuditEntry, RegisteredModel, Transition
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.api import serializers
@@ -52,21 +53,6 @@ class VersionDetail(APIView):
         return Response(serializers.VersionSerializer(version_for(request, name, version)).data)
 
 
-class Rollback(APIView):
-    def post(self, request: Request, name: str) -> Response:
-        model = model_for(request, name)
-        body = valid(serializers.RollbackSerializer, request)
-        created = operations.roll_back(
-            model=model,
-            reason=body["reason"],
-            actor=actor_of(request),
-            now=timezone.now(),
-            emergency=body["kind"] == "emergency",
-            to_version=body.get("to_version"),
-        )
-        return Response(serializers.TransitionSerializer(created).data, status=202)
-
-
 class Transitions(APIView):
     def post(self, request: Request) -> Response:
         body = valid(serializers.TransitionRequestSerializer, request)
@@ -76,6 +62,7 @@ class Transitions(APIView):
             reason=body["reason"],
             actor=actor_of(request),
             now=timezone.now(),
+            strategy=Strategy(body["strategy"]) if "strategy" in body else None,
         )
         return Response(serializers.TransitionSerializer(created).data, status=201)
 

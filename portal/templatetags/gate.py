@@ -13,7 +13,6 @@ from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.facts import Source, WaiverFact
 from lifecycle.domain.findings import State
 from lifecycle.domain.permissions import Role
-from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
 from portal.templatetags.stagegate import RELATIVE_FOR, duration
 
@@ -81,18 +80,6 @@ def web_host(url: str) -> str:
 def old(age: timedelta | None) -> str:
     """How old a fact is, where its moment is shown as a date; "" where it is shown as an age already."""
     return f"{duration(age)} old" if age is not None and age >= RELATIVE_FOR else ""
-
-
-@register.filter
-def step_line(steps: Sequence[Step]) -> str:
-    """The policy's steps in one line: "5 → 25 → 50 → 100 %"."""
-    return " → ".join(str(step.weight) for step in steps) + " %"
-
-
-@register.filter
-def step_time(steps: Sequence[Step]) -> timedelta:
-    """How long the steps take at least."""
-    return sum((step.minimum for step in steps), timedelta(0))
 
 
 @register.filter

@@ -16,8 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lifecycle.domain.permissions import Role
+from lifecycle.domain.stages import Stage
 from lifecycle.models import Kind, ModelVersion, Transition
-from lifecycle.queries import StepView
 
 register = template.Library()
 
@@ -111,10 +111,20 @@ def title(transition: Transition, with_model: bool = False) -> SafeString:
         what = format_html("{} {}", _isolated(transition.model.name), what)
     if transition.kind == Kind.ARCHIVAL:
         return format_html("Archive {}", what)
-    if transition.kind != Kind.ROLLBACK:
+    if transition.kind == Kind.RECONCILIATION:
+        return format_html("Put {} right", what)
+    if transition.kind == Kind.PROMOTION:
         return format_html("Move {} to {}", what, transition.to_stage)
-    back_to = format_html(" to {}", _isolated(transition.previous.label)) if transition.previous else ""
-    return format_html("Roll back {}{}", what, back_to)
+    return _title_back(transition, what)
+
+
+def _title_back(transition: Transition, what: SafeString) -> SafeString:
+    other = _isolated(transition.previous.label) if transition.previous else ""
+    if transition.kind == Kind.DRILL:
+        return format_html("Drill a rollback of {} to {}", what, other)
+    if transition.from_stage == Stage.STAGING:
+        return format_html("Take {} out of Staging", what)
+    return format_html("Roll back {} to {}", what, other) if other else format_html("Stop serving {}", what)
 
 
 def _isolated(name: str) -> SafeString:
@@ -144,12 +154,6 @@ def step_weight(transition: Transition) -> int | None:
 def rest(weight: int) -> int:
     """The percentage of requests that is left for the other variant."""
     return 100 - weight
-
-
-@register.filter
-def ends(step: StepView) -> datetime | None:
-    """When the current step has lasted its minimum; None when it does not end by the clock."""
-    return step.since + step.minimum if step.since and step.minimum else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from lifecycle.queries import waiting_for
+from lifecycle.queries_rollouts import asking
 from portal.access import actor_of
 
 
@@ -15,4 +16,4 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if not request.user.is_authenticated:
         return {"demo": settings.DEMO}
     actor = actor_of(request)
-    return {"demo": settings.DEMO, "actor": actor, "inbox_count": len(waiting_for(actor))}
+    return {"demo": settings.DEMO, "actor": actor, "inbox_count": len(waiting_for(actor)) + len(asking(actor))}

@@ -8,6 +8,7 @@ from django.utils.functional import cached_property
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.permissions import TOKEN_SCOPES, Action
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import Strategy
 from lifecycle.policy_files import LONGEST_FILE
 
 
@@ -19,6 +20,15 @@ class ReasonForm(forms.Form):
 
 class RequestForm(ReasonForm):
     to_stage = forms.ChoiceField(choices=[(stage.value, stage.value) for stage in Stage])
+    strategy = forms.TypedChoiceField(
+        choices=[(each.value, each.label) for each in Strategy], coerce=Strategy, required=False, empty_value=None
+    )
+
+
+class SteerForm(ReasonForm):
+    """``step`` is the step of the rollout that the person saw, counted from 0."""
+
+    step = forms.IntegerField(min_value=0)
 
 
 class CheckForm(forms.Form):
@@ -93,4 +103,14 @@ class PolicyForm(forms.Form):
 
 
 class RollbackForm(ReasonForm):
+    """``to_version`` is who comes back, as the person saw it. To ``stop`` serving takes a word more than a reason."""
+
     kind = forms.ChoiceField(choices=[("emergency", "emergency"), ("graceful", "graceful")], required=False)
+    to_version = forms.IntegerField(min_value=1, required=False)
+    stop = forms.BooleanField(required=False)
+    confirmed = forms.BooleanField(required=False)
+
+    def clean(self) -> None:
+        super().clean()
+        if self.cleaned_data.get("stop") and not self.cleaned_data.get("confirmed"):
+            raise forms.ValidationError("Nothing was stopped: tick that you know what happens to the requests.")

@@ -5,7 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from lifecycle import queries
+from lifecycle import queries, queries_rollbacks, queries_rollouts
+from lifecycle.domain.permissions import Action, may
 from portal.access import actor_of
 
 
@@ -14,8 +15,13 @@ def home(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     context = {
         "waiting": queries.waiting_for(actor),
+        "asking": queries_rollouts.asking(actor),
         "running": queries.running(),
         "rolled_back": queries.lately_rolled_back(timezone.now()),
+        "to_review": queries_rollbacks.reviews_for(actor),
+        "wrong": queries_rollbacks.disagreements_everywhere(),
+        "may_roll_back": may(actor, Action.ROLL_BACK),
+        "may_put_right": may(actor, Action.RECONCILE),
         "model_count": queries.models_matching().count(),
         "mirror": queries.mirror_state(),
         "registry_url": settings.MLFLOW_PUBLIC_URL,
@@ -24,4 +30,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def inbox(request: HttpRequest) -> HttpResponse:
-    return render(request, "inbox/inbox.html", {"waiting": queries.waiting_for(actor_of(request))})
+    actor = actor_of(request)
+    context = {
+        "waiting": queries.waiting_for(actor),
+        "asking": queries_rollouts.asking(actor),
+        "to_review": queries_rollbacks.reviews_for(actor),
+    }
+    return render(request, "inbox/inbox.html", context)

@@ -3,19 +3,18 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
-from lifecycle import operations, policies, queries
+from lifecycle import policies, queries, queries_rollbacks, queries_rollouts
 from lifecycle.domain.permissions import Action, may
 from lifecycle.domain.stages import Stage
 from portal.access import actor_of, model_for
 from portal.filters import stage_named
-from portal.web.answers import invalid, refused, wants_part
-from portal.web.forms import RollbackForm
+from portal.web.answers import wants_part
 
 PAGE_SIZE = 50
+TIMINGS_SHOWN = 5
 
 
 def model_list(request: HttpRequest) -> HttpResponse:
@@ -31,6 +30,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "stages": list(Stage),
         "registry_url": settings.MLFLOW_PUBLIC_URL,
         "mirror": queries.mirror_state(),
+        "may_roll_back": may(actor_of(request), Action.ROLL_BACK),
     }
     return render(request, "models/_rows.html" if wants_part(request) else "models/list.html", context)
 
@@ -38,28 +38,14 @@ def model_list(request: HttpRequest) -> HttpResponse:
 def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
     model = model_for(request, slug)
     context = {
-        "page": queries.model_page(model, actor_of(request)),
+        "page": queries.model_page(model),
+        "offers": queries_rollbacks.offers(model, actor_of(request)),
+        "wrong": queries_rollbacks.disagreements_of(model),
+        "timings": queries_rollbacks.timings(model, limit=TIMINGS_SHOWN),
+        "timing_summary": queries_rollbacks.timing_summary(model),
+        "standing": queries_rollouts.standing_of_model(model),
         "policy": policies.current_policy(model, timezone.now()),
         "may_change_policy": may(actor_of(request), Action.CHANGE_POLICY),
         "gateway_url": settings.GATEWAY_URL,
     }
     return render(request, "models/_live.html" if wants_part(request) else "models/detail.html", context)
-
-
-@require_POST
-def roll_back(request: HttpRequest, slug: str) -> HttpResponse:
-    model = model_for(request, slug)
-    form = RollbackForm(request.POST)
-    if not form.is_valid():
-        return invalid(request, form, back="model", slug=model.slug)
-    try:
-        created = operations.roll_back(
-            model=model,
-            reason=form.cleaned_data["reason"],
-            actor=actor_of(request),
-            now=timezone.now(),
-            emergency=form.cleaned_data["kind"] != "graceful",
-        )
-    except operations.RefusedError as error:
-        return refused(request, error, back="model", slug=model.slug)
-    return redirect("transition", pk=created.pk)

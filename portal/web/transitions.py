@@ -8,7 +8,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import checklists, operations, queries
+from lifecycle import checklists, operations, queries, queries_rollbacks, queries_rollouts
+from lifecycle.domain.permissions import Action, may
 from portal.access import actor_of, transition_for
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import ReasonForm
@@ -18,9 +19,16 @@ def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """The rollout; htmx asks for the part that moves."""
     transition = transition_for(request, pk)
     now = timezone.now()
-    page = queries.transition_page(transition, actor_of(request), now)
+    actor = actor_of(request)
+    page = queries.transition_page(transition, actor, now)
     context = {
         "page": page,
+        "offers": queries_rollbacks.offers_here(transition, actor),
+        "timing": queries_rollbacks.timing_of(transition),
+        "asks_for_review": queries_rollbacks.asks_for_review(transition),
+        "why_not_review": queries_rollbacks.why_not_review(transition, actor),
+        "may_roll_back": may(actor, Action.ROLL_BACK),
+        "rollout": queries_rollouts.rollout_page(transition, actor, now),
         "checklist": checklists.of_transition(page),
         "gate_changes": checklists.changes(page),
         "now": now,

@@ -6,7 +6,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import checklists, operations, queries, queries_retention
+from lifecycle import (
+    checklists,
+    operations,
+    policies,
+    queries,
+    queries_compare,
+    queries_retention,
+    queries_rollbacks,
+    queries_rollouts,
+)
 from lifecycle.domain.stages import Stage
 from lifecycle.versions import may_accept, semantic_version_of
 from portal.access import actor_of, version_for
@@ -22,6 +31,7 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
     page = queries.version_page(found, actor, now)
     evidence, recorded = checklists.evidence_of(found, request.GET.get("page"), now)
     lists = checklists.of_version(page, actor, now)
+    wrong, serves = queries_rollbacks.disagreements_of(found.model), page.variant is not None and page.variant.weight
     context = {
         "page": page,
         "version": found,
@@ -32,7 +42,12 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
         "recorded": recorded,
         "verdict": semantic_version_of(found),
         "may_accept": may_accept(found, actor),
+        "standing": queries_rollouts.standing_of_version(found),
+        "ways": queries_rollouts.ways_into_production(found, policies.current_policy(found.model, now).values),
         "retention": queries_retention.version_retention(found, actor, now),
+        "beside": queries_compare.beside(found),
+        "offers": queries_rollbacks.offers(found.model, actor) if wrong or serves else None,
+        "wrong": wrong,
         "registry_url": settings.MLFLOW_PUBLIC_URL,
         "now": now,
     }
@@ -53,6 +68,7 @@ def request_transition(request: HttpRequest, slug: str, version: int) -> HttpRes
             reason=form.cleaned_data["reason"],
             actor=actor_of(request),
             now=timezone.now(),
+            strategy=form.cleaned_data["strategy"],
         )
     except operations.RefusedError as error:
         return refused(request, error, back="version", **where)

@@ -1,12 +1,15 @@
-// Draws the figures that the page carries as JSON, in the colours of the theme, and again when the theme changes.
+// Draws figures in the colours of the theme, and again when the theme changes: those that the page carries as JSON,
+// and those that another script puts on a canvas with stagegateCharts.put(canvas, figure), as often as it likes.
 (() => {
   "use strict";
 
-  const charts = [...document.querySelectorAll("[data-chart]")].map((figure) => ({
-    canvas: figure.querySelector(".chart-canvas"),
-    figure: JSON.parse(document.getElementById(figure.dataset.chart).textContent),
-  }));
-  if (!charts.length || !window.Plotly) return;
+  if (!window.Plotly) return;
+
+  const charts = new Map();
+  for (const figure of document.querySelectorAll("[data-chart]")) {
+    const given = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
+    charts.set(figure.querySelector(".chart-canvas"), given);
+  }
 
   const probe = document.createElement("span");
   probe.hidden = true;
@@ -18,10 +21,20 @@
     return getComputedStyle(probe).color;
   };
 
+  // The colour of a token, as thin as the given one.
+  const shade = (token, given) => {
+    const alpha = Number(given.match(/([\d.]+)\)$/)[1]);
+    return colour(token).replace(/^rgba?\(([^)]+)\)$/, (_, parts) => `rgba(${parts.split(",").slice(0, 3)},${alpha})`);
+  };
+
   const trace = (given) => {
     const own = colour(given.meta);
-    return { ...given, line: { ...given.line, color: own }, marker: { ...given.marker, color: own } };
+    const drawn = { ...given, line: { ...given.line, color: own }, marker: { ...given.marker, color: own } };
+    return given.fillcolor ? { ...drawn, fillcolor: shade(given.meta, given.fillcolor) } : drawn;
   };
+
+  // Under a finger a page scrolls; with a mouse, a part of a chart over time can be drawn out.
+  const touched = matchMedia("(pointer: coarse)");
 
   const axis = (given) => ({
     ...given,
@@ -37,6 +50,7 @@
     const axes = Object.entries(given).filter(([key]) => /^[xy]axis\d*$/.test(key));
     return {
       ...given,
+      dragmode: touched.matches ? false : given.dragmode,
       ...Object.fromEntries(axes.map(([key, value]) => [key, axis(value)])),
       shapes: (given.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour(shape.name) } })),
       annotations: (given.annotations || []).map(named),
@@ -47,18 +61,24 @@
     };
   };
 
-  const draw = () => {
-    for (const { canvas, figure } of charts) {
-      canvas.hidden = false;
-      window.Plotly.react(canvas, figure.data.map(trace), layout(figure.layout), {
-        displayModeBar: false,
-        doubleClick: false,
-        responsive: true,
-        showTips: false,
-      });
-    }
+  const show = (canvas, figure) => {
+    canvas.hidden = false;
+    window.Plotly.react(canvas, figure.data.map(trace), layout(figure.layout), {
+      displayModeBar: false,
+      doubleClick: figure.layout.dragmode === "zoom" ? "reset" : false,
+      responsive: true,
+      showTips: false,
+    });
   };
 
+  const put = (canvas, figure) => {
+    charts.set(canvas, figure);
+    show(canvas, figure);
+  };
+
+  const draw = () => charts.forEach((figure, canvas) => show(canvas, figure));
+
+  window.stagegateCharts = { put };
   draw();
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.facts import Breach
 from lifecycle.domain.gates import Answered, State
-from lifecycle.domain.policy import Comparison, Policy, Soak
+from lifecycle.domain.policy import Comparison, Criteria, Policy, Soak
 from tests.support.facts import HOUR, NOW, answered, finding, version
 
 PRODUCTION = version(1, semantic_version="1.0.0")
@@ -163,3 +164,40 @@ def test_there_has_to_be_something_to_compare_and_a_stay():
 def test_the_policy_says_how_many():
     assert live((1000, 20), (1000, 10), error_rate_increase=0.5).state == State.FAILED
     assert live((1000, 20), (1000, 20), staging_error_rate=1).state == State.FAILED
+
+
+SLOWER = Breach("latency_p95", "p95 latency against stable", "It is slower.", 41.2, 30.5, 52.0, 20.0, "%")
+DRIFTED = Breach("drift", "Data drift score", "The values of width differ.", 0.5, 0.4, 0.6, 0.3)
+SILENT = Breach("traffic", "Requests and data", "Nothing could be read of it.")
+UNEVEN = Breach("sample_ratio", "Share of requests", "It gets 20 % of the requests.", 20.0, 15.0, 25.0, 10.0, "%")
+
+
+def judged(*breached, policy=None, requests=1000):
+    counts = {"answered": answered(requests), "stable_answered": answered(requests)}
+    facts = {"production": PRODUCTION, "staging_since": SINCE, "breached": breached, **counts}
+    return finding(Criterion.LIVE_COMPARISON, policy=policy, **facts)
+
+
+@pytest.mark.parametrize("requests", [1000, 10])
+def test_a_breach_that_the_judge_found_fails_with_its_figures(requests):
+    found = judged(SLOWER, UNEVEN, requests=requests)
+    assert found.state == State.FAILED
+    assert found.why.startswith("It is slower. It gets 20 % of the requests.")
+    first, second = found.measures[:2]
+    assert (first.name, first.measured, first.wanted, first.passed) == (
+        "p95 latency against stable",
+        "41.2 % (30.5 to 52)",
+        "at most 20 %",
+        False,
+    )
+    assert second.wanted == "about 10 %"
+    assert len(found.measures) == (4 if requests == 1000 else 2)
+
+
+def test_drift_and_silence_are_for_other_criteria():
+    assert judged(DRIFTED, SILENT).state == State.PASSED
+
+
+def test_drift_counts_here_where_no_criterion_asks_for_it():
+    policy = Policy(criteria=Criteria(to_production=(Criterion.LIVE_COMPARISON,)))
+    assert judged(DRIFTED, policy=policy).state == State.FAILED

@@ -1,15 +1,21 @@
 """Figures and the values behind them, from what checks write down."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import plotly
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.domain.course import Binned, bin_of, point
+from lifecycle.domain.drift import Distribution
+from lifecycle.domain.observations import Counts
 from lifecycle.domain.policy import ServiceLevels
+from lifecycle.models import ModelVersion
+from lifecycle.queries_rollouts import Course, Line, Mark
 from portal import charts, measurements
 from portal.measurements import FeatureDrift, Second
 
@@ -159,3 +165,109 @@ def test_bins_in_words(edges, bins):
 
 def test_a_dump_is_bounded():
     assert len(measurements.dump({"x": "y" * 10**6})) < 21_000
+
+
+# ---------------------------------------------------------------- the course of a rollout
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+CLASSES = ("setosa", "<b>virginica</b>")
+
+
+def points(*minutes, errors=1, requests=100):
+    """A point at each of these minutes."""
+    seen = Counts(
+        requests=requests,
+        errors=errors,
+        latency=Distribution((1.0, 8.0, 1.0), edges=(0.05, 0.1)),
+        prediction=Distribution((3.0, 1.0), categories=CLASSES),
+    )
+    return tuple(point(bin_of(NOON + each * MINUTE, MINUTE), MINUTE, Binned(seen, 60.0)) for each in minutes)
+
+
+def course(*, marks=(), shares=((NOON, 5),), canary=(1, 2, 3), stable=(1, 2, 3), label="1.1.0", classes=CLASSES):
+    lines = (
+        Line(ModelVersion(tags={"semantic_version": label}), "canary", points(*canary, errors=4), classes),
+        Line(ModelVersion(tags={"semantic_version": "1.0.0"}), "stable", points(*stable), classes),
+    )
+    return Course(MINUTE, lines, marks, shares)
+
+
+MARKS = (
+    Mark(NOON + 1 * MINUTE, "5 %", "step"),
+    Mark(NOON + 1 * MINUTE, "wait", "verdict"),
+    Mark(NOON + 3 * MINUTE, "go on", "verdict"),
+)
+DRAWN = (charts.errors, charts.latency, charts.requests, charts.predictions)
+
+
+def test_errors_are_drawn_with_their_intervals():
+    found = traces(charts.errors(course()))
+    assert found["1.1.0"]["y"] == [4.0, 4.0, 4.0]
+    bands = [trace for trace in charts.errors(course())["data"] if trace.get("fill") == "toself"]
+    assert [len(band["y"]) for band in bands] == [6, 6]
+    assert min(bands[0]["y"]) < 4.0 < max(bands[0]["y"])
+
+
+def test_latency_has_three_lines_a_version():
+    assert set(traces(charts.latency(course()))) == {
+        f"{label} {name}" for label in ("1.0.0", "1.1.0") for name in ("p50", "p95", "p99")
+    }
+
+
+def test_no_line_is_drawn_over_what_nobody_counted():
+    assert traces(charts.errors(course(stable=(1, 2, 30, 31))))["1.0.0"]["y"] == [1.0, 1.0, None, 1.0, 1.0]
+
+
+def test_requests_come_with_the_weight_unless_there_never_was_any():
+    assert "weight" in traces(charts.requests(course(shares=((NOON, 5), (NOON + MINUTE, 25)))))
+    assert "weight" not in traces(charts.requests(course(shares=((NOON, 0),))))
+
+
+def test_what_happened_stands_on_the_time_axis_and_names_have_room():
+    figure = charts.errors(course(marks=MARKS))
+    assert len(figure["layout"]["shapes"]) == 3
+    assert [each["text"] for each in figure["layout"]["annotations"]] == ["5 %", "go on"]
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_a_course_without_points_is_not_drawn(draw):
+    assert draw(course(canary=(), stable=(), classes=())) is None
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_every_part_of_a_course_names_a_colour_and_no_markup(draw):
+    figure = draw(course(marks=MARKS, label="<a href='https://evil.example'>x</a>"))
+    tokens = set(re.findall(r"--([a-z-]+):", CSS.read_text()))
+    assert {trace["meta"] for trace in figure["data"]} <= tokens
+    assert {each["name"] for each in figure["layout"].get("annotations", [])} <= tokens
+    texts = [trace[key] for trace in figure["data"] for key in ("name", "hovertemplate") if key in trace]
+    assert not [text for text in texts if "<" in text.replace("<extra></extra>", "")]
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_a_look_at_a_part_survives_new_points(draw):
+    layout = draw(course())["layout"]
+    assert layout["uirevision"]
+    assert layout["xaxis"]["fixedrange"] is False
+    assert layout["yaxis"]["fixedrange"] is True
+
+
+def test_times_are_those_of_the_viewer():
+    local = charts.in_zone(course(marks=MARKS), ZoneInfo("Europe/Berlin"))
+    assert charts.errors(local)["layout"]["shapes"][0]["x0"].startswith("2026-03-01T13:01:00")
+
+
+def test_distributions_side_by_side():
+    left, right = Distribution((3.0, 1.0), categories=("a", "b")), Distribution((4.0,), categories=("b",))
+    found = traces(charts.side_by_side((("1.0.0", "stable", left), ("1.1.0", "canary", right))))
+    assert (found["1.0.0"]["y"], found["1.1.0"]["y"]) == ([75, 25], [0, 100])
+
+
+@pytest.mark.parametrize(
+    "other", [Distribution((1.0, 2.0), edges=(1.0,)), Distribution((1.0, 1.0, 1.0), edges=(0.5, 1.0))]
+)
+def test_distributions_in_other_bins_are_not_laid_over_each_other(other):
+    first = Distribution((1.0, 2.0), edges=(2.0,))
+    assert charts.side_by_side((("a", "stable", first), ("b", "canary", other))) is None
+    assert charts.side_by_side((("a", "stable", None), ("b", "canary", Distribution(())))) is None

@@ -8,7 +8,6 @@ from lifecycle.checklists import Checklist, Line
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.findings import Finding, Gate, State
 from lifecycle.domain.permissions import Role
-from lifecycle.domain.policy import Step
 from lifecycle.domain.stages import Stage
 from lifecycle.models import Policy
 from portal.templatetags import gate
@@ -64,11 +63,6 @@ def test_every_state_and_every_check_has_words():
 )
 def test_how_many_have_to_say_yes(roles, words):
     assert gate.roles_counted(roles) == words
-
-
-def test_steps_in_one_line():
-    steps = (Step(5, timedelta(hours=1)), Step(100, timedelta(0)))
-    assert (gate.step_line(steps), gate.step_time(steps)) == ("5 → 100 %", timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
