@@ -138,6 +138,8 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
             "steps",
             "step",
             "step_since",
+            "asks_person",
+            "paused_at",
             "rollback_requested_at",
             "rollback_by_name",
             "rollback_reason",

@@ -91,6 +91,8 @@ def test_blue_green_cuts_over_at_once_and_keeps_the_old_one_warm(first):
 
 def test_a_shadow_answers_copies_that_users_never_see(strict):
     strict.into_staging(GOOD)
+    # The new version names some flowers otherwise, which the old one was wrong about.
+    strict.ungated("A few answers are other ones.", comparison=STRICT, rollout={"shadow_agreement": 80})
     with strict.load(50) as load:
         pk = strict.team.approved(MODEL, GOOD, "Production", strategy="shadow")
         strict.team.await_transition(pk, until=lambda row: row["step_since"])

@@ -106,6 +106,11 @@ class Installation:
 
     def back_to_first(self) -> None:
         """Version 1 serves alone, as after the start: whatever runs is rolled back."""
+        for pk in self.team.asked[-1:]:
+            if self.team.transition(pk)["status"] in ("approved", "running"):
+                self.team["emil"].try_post(f"rollouts/{pk}/abort/", reason="Next test.")
+            if self.team.transition(pk)["status"] == "rolling_back":
+                self.team.await_transition(pk)
         serving = self.serving_weights()
         while serving != {1: 100}:
             answer = self.team["emil"].try_post(f"models/{MODEL}/rollback/", reason="Next test.", kind="graceful")

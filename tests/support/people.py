@@ -56,6 +56,8 @@ class Team:
         rows = json.loads((home / "secrets" / "demo_people.json").read_text())
         self.passwords: dict[str, str] = {row["username"]: row["password"] for row in rows}
         self._people: dict[str, Person] = {}
+        self.asked: list[int] = []
+        """The transitions that were asked for, by id."""
 
     def __getitem__(self, username: str) -> Person:
         if username not in self._people:
@@ -69,7 +71,8 @@ class Team:
     def ask(self, model: str, version: int, to_stage: str, reason: str = "It is better.", strategy: str = "") -> int:
         body = {"model": model, "version": version, "to_stage": to_stage, "reason": reason}
         chosen = {"strategy": strategy} if strategy else {}
-        return int(self["emil"].post("transitions/", **body, **chosen)["id"])
+        self.asked.append(int(self["emil"].post("transitions/", **body, **chosen)["id"]))
+        return self.asked[-1]
 
     def approve(self, pk: int, *names: str) -> None:
         for name in names:

@@ -54,6 +54,7 @@ def demo_policy(hour: float) -> dict[str, Any]:
         "rollout": {
             "shadow_duration": max(hour, 1),
             "shadow_requests": 100,
+            "shadow_agreement": 85,
             "patience": max(60 * hour, 60),
             "grace": 20,
         },
