@@ -2,14 +2,17 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-# What touches the database. The kills at single points differ in nothing that a database sees.
-ON_POSTGRES := tests/integration/lifecycle tests/integration/portal/test_api.py tests/integration/registry/test_mirror.py \
-	-k "not killed_at_one_point"
+# What asks a database for more than to keep rows: races, claims, locks, sums, JSON, batches. The kills at single points
+# differ in nothing that it sees.
+LIFECYCLE := $(addprefix tests/integration/lifecycle/test_,decisions.py disagreements.py drill.py judging.py kills.py observing.py \
+	promotion.py races.py retention.py rollback.py rollouts.py upkeep.py updates.py)
+ON_POSTGRES := $(LIFECYCLE) tests/integration/portal/test_api.py tests/integration/portal/test_business_metrics.py \
+	tests/integration/registry/test_mirror.py -k "not killed_at_one_point"
 
 # A module path that belongs to something else must not reach the installation.
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help run stop reset test installation-tests service-tests postgres-tests lint screenshots lock environment environment-dev python
+.PHONY: help run stop reset test installation-tests service-tests start-tests postgres-tests lint screenshots lock environment environment-dev python
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -25,16 +28,19 @@ reset:  ## stop, and remove all data
 
 test: environment-dev  ## unit, integration and browser tests, and the database's on PostgreSQL too
 	$(VENV)/pytest tests/unit
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 installation-tests service-tests postgres-tests
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 installation-tests service-tests start-tests postgres-tests
 
-# Two at a time: each of them mostly waits for processes that it has started. Every line says whose it is.
+# Three at a time: each of them mostly waits for processes that it has started. Every line says whose it is.
 NAMED = set -o pipefail; named() { "$$@" 2>&1 | sed -u "s/^/$(@:-tests=): /"; }; named
-installation-tests service-tests postgres-tests: SHELL := bash
+installation-tests service-tests start-tests postgres-tests: SHELL := bash
 installation-tests:
 	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m installation
 
 service-tests:
-	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m "not installation"
+	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m "not installation" --ignore=tests/integration/test_make_run.py
+
+start-tests:
+	@$(NAMED) $(VENV)/pytest tests/integration/test_make_run.py
 
 postgres-tests:
 	@$(NAMED) $(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)

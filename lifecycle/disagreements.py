@@ -74,11 +74,18 @@ def look(now: datetime) -> None:
     answering = {GATEWAY} if _mlflow_is_silent(now) else {GATEWAY, MLFLOW}
     concerned = Q(variants__isnull=False) | Q(disagreements__isnull=False)
     for model in RegisteredModel.objects.filter(concerned).distinct():
-        running = Transition.objects.filter(model=model, status__in=EXECUTING).first()
-        if running is None:
-            _compare(model, answering, now)
-        elif running.step_since is not None:
-            _keep_to_goal(running, answering, now)
+        try:
+            _look_at(model, answering, now)
+        except Exception:
+            logger.exception("%s could not be compared with the world", model.slug)
+
+
+def _look_at(model: RegisteredModel, answering: set[str], now: datetime) -> None:
+    running = Transition.objects.filter(model=model, status__in=EXECUTING).first()
+    if running is None:
+        _compare(model, answering, now)
+    elif running.step_since is not None:
+        _keep_to_goal(running, answering, now)
 
 
 def _mlflow_is_silent(now: datetime) -> bool:

@@ -288,7 +288,7 @@ def _do(claim: Claim, effect: effects.Effect, observed: Observed, now: datetime)
             effect,
             fence=claim.fence,
             scanned=_scanned(claim, effect),
-            rollout=claim.row.policy.values.rollout if claim.plan.tries_out else None,
+            rollout=claim.row.policy.values.rollout,
         )
     except FencedError:
         raise

@@ -15,7 +15,7 @@ from functools import reduce
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef
 
 from lifecycle import rollbacks
 from lifecycle.audit import record
@@ -29,7 +29,7 @@ from lifecycle.domain.plan import load_step
 from lifecycle.domain.policy import Policy
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Sticky
-from lifecycle.history import production_version
+from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     EXECUTING,
     Kind,
@@ -53,14 +53,16 @@ EMPTY = Counts()
 
 WINDOWS = (1, 6, 30)
 """How many of the latest looks are judged by themselves too: a version that goes bad after days is seen at once."""
+NOBODY_BEFORE = "There is no previous version that could take over"
 DAY = timedelta(hours=24)
 """How long one trial of what serves Production lasts; then the next one begins where it ended."""
 
 
 def judge_all(*, now: datetime) -> None:
     """One look at every model that serves. What fails for one model is logged, and stops none of the others."""
-    serving = Q(variants__isnull=False) | Q(trials__until=None, trials__isnull=False)
-    for model in RegisteredModel.objects.filter(serving).distinct():
+    serving = Exists(Variant.objects.filter(model=OuterRef("pk")))
+    judged = Exists(Trial.objects.filter(model=OuterRef("pk"), until=None))
+    for model in RegisteredModel.objects.filter(serving | judged):
         try:
             judge_model(model, now)
         except Exception:
@@ -96,22 +98,33 @@ class _Wanted:
 
 
 def _wanted(model: RegisteredModel) -> list[_Wanted]:
-    """A change that is being carried out has the only trial: it moves the weights, which all others count on."""
+    """A rollout moves the weights, which the others count on: beside it, only what it could go back to is judged.
+
+    A change that only waits, for a server or for MLflow, must not keep what serves from being judged.
+    """
     changes = Transition.objects.filter(model=model, status__in=EXECUTING)
     change = changes.first()
-    if change is not None:
-        return list(_of_change(change))
-    return list(_of_variants(model))
+    if change is None or rollbacks.gives_way(change):
+        return list(_of_variants(model))
+    if change.status != Status.RUNNING or change.kind != Kind.PROMOTION:
+        return []
+    if change.to_stage == Stage.PRODUCTION and (change.step or change.step_since):
+        return list(_of_rollout(change))
+    return [each for each in _of_variants(model) if each.kind == TrialKind.PRODUCTION]
 
 
-def _of_change(row: Transition) -> Iterator[_Wanted]:
-    if row.status != Status.RUNNING or row.kind != Kind.PROMOTION or row.step_since is None or not row.steps:
+def _of_rollout(row: Transition) -> Iterator[_Wanted]:
+    """At its last step the new version serves Production already, until MLflow says so too."""
+    if row.step_since is None or not row.steps:
         return
     step = load_step(row.steps[row.step])
-    if not step.judged:
-        return
-    kind = TrialKind.SHADOW if step.mirror else TrialKind.ROLLOUT
-    yield _Wanted(kind, row.version_id, row.stable_id, row.step_since, step.weight, row.pk, row.step)
+    if step.judged:
+        kind = TrialKind.SHADOW if step.mirror else TrialKind.ROLLOUT
+        yield _Wanted(kind, row.version_id, row.stable_id, row.step_since, step.weight, row.pk, row.step)
+        if row.stable_id is not None:
+            yield _Wanted(TrialKind.PRODUCTION, row.stable_id, None, row.step_since, 100 - step.weight)
+    elif step.weight == 100:
+        yield _Wanted(TrialKind.PRODUCTION, row.version_id, None, row.step_since, 100)
 
 
 def _of_variants(model: RegisteredModel) -> Iterator[_Wanted]:
@@ -367,11 +380,22 @@ def _withdraw(trial: Trial, verdict: compare.Verdict, now: datetime) -> None:
 
 def _leave_production(trial: Trial, verdict: compare.Verdict, now: datetime) -> None:
     """Bring the previous version back; where that cannot help, people are told so, once a trial."""
+    running = rollbacks.active_transition(trial.model)
+    under_way = running is not None and not rollbacks.gives_way(running)
+    if running is not None and under_way and running.version_id == trial.version_id:
+        _take_back(running, trial, verdict, now)
+        return
     serving = production_version(trial.model)
     if serving is None or serving.pk != trial.version_id:
         return
+    if running is not None and under_way and running.to_stage == Stage.PRODUCTION:
+        _say_once(trial, verdict, now, "Another version is being brought in beside it")
+        return
     if _has_come_back(trial, now):
-        _say_once(trial, verdict, now, "It came back itself when another version was rolled back")
+        _say_once(trial, verdict, now, "It came back when another version was rolled back")
+        return
+    if running is not None and under_way and previous_version(trial.model, serving) is not None:
+        _take_back(running, trial, verdict, now)
         return
     try:
         with transaction.atomic():
@@ -386,14 +410,24 @@ def _leave_production(trial: Trial, verdict: compare.Verdict, now: datetime) -> 
     except RefusedError as error:
         if error.rule != "no_previous_version":
             raise
-        _say_once(trial, verdict, now, "There is no previous version that could take over")
+        _say_once(trial, verdict, now, NOBODY_BEFORE)
+
+
+def _take_back(running: Transition, trial: Trial, verdict: compare.Verdict, now: datetime) -> None:
+    """Turn round what is under way: where that does not bring another version back yet, the next look does."""
+    if running.status != Status.RUNNING:
+        return
+    if running.stable_id is None or running.stable_id == running.version_id:
+        _say_once(trial, verdict, now, NOBODY_BEFORE)
+        return
+    turn_back(running, reason=verdict.why, by=STAGEGATE, now=now, details=_facts(trial, verdict))
 
 
 def _has_come_back(trial: Trial, now: datetime) -> bool:
-    """Whether it serves because Stagegate rolled another version back. What fails with both is hardly the version:
-    rolling back again and again would archive all that there are."""
+    """Whether it serves because another version was rolled back. What fails with both is hardly the version: rolling
+    back again and again would archive all that there are."""
     back = Transition.objects.filter(kind=Kind.ROLLBACK, previous=trial.version, from_stage=Stage.PRODUCTION)
-    return back.filter(requested_by=None, requested_at__gte=now - DAY).exists()
+    return back.filter(requested_at__gte=now - DAY).exists()
 
 
 def _say_once(trial: Trial, verdict: compare.Verdict, now: datetime, why: str) -> None:

@@ -26,7 +26,7 @@ from lifecycle.models import (
     Variant,
     VariantRole,
 )
-from lifecycle.rollbacks import GIVES_WAY, drill_refusal, is_warm
+from lifecycle.rollbacks import GIVES_WAY, drill_refusal, gives_way, is_warm
 
 FIVE_MINUTES = timedelta(minutes=5)
 """Within this time the lifecycle strategy wants a rollback to be done."""
@@ -97,6 +97,8 @@ def offers(model: RegisteredModel, actor: Actor) -> Offers:
 
 def offers_here(transition: Transition, actor: Actor) -> Offers | None:
     """Those that belong on a transition's page: of a change that runs, and of a promotion whose version serves now."""
+    if transition.status == Status.APPROVED and transition.kind not in GIVES_WAY:
+        return Offers(turn_back=_to_turn_back(transition)) if may(actor, Action.ROLL_BACK) else Offers()
     if transition.status in EXECUTING and transition.kind not in GIVES_WAY:
         return offers(transition.model, actor)
     promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
@@ -109,12 +111,14 @@ def offers_here(transition: Transition, actor: Actor) -> Offers | None:
 def _to_roll_back(
     model: RegisteredModel, serving: ModelVersion | None, active: Transition | None
 ) -> dict[str, RollbackOffer | None]:
+    target = previous_version(model, serving) if serving else None
     if active is not None and active.status in EXECUTING and active.kind not in GIVES_WAY:
-        return {"turn_back": _to_turn_back(active)}
+        nothing_else = active.status == Status.APPROVED and target is None
+        if nothing_else or not gives_way(active):
+            return {"turn_back": _to_turn_back(active)}
     found = {"withdraw": _to_withdraw(model, serving)}
     if serving is None:
         return found
-    target = previous_version(model, serving)
     if target is None:
         why = f"{serving.label} is the first version in Production; there is none to go back to."
         nothing = {
@@ -172,8 +176,10 @@ def _beside(active: Transition | None) -> str:
     """What else a rollback ends."""
     if active is None:
         return ""
-    if active.status == Status.AWAITING_APPROVAL:
+    if active.status in (Status.AWAITING_APPROVAL, Status.APPROVED):
         return f" The request to move {active.version.label} to {active.to_stage} is cancelled."
+    if active.status == Status.ROLLING_BACK:
+        return f" What {active.version.label} still waits for in MLflow is left as it is there."
     return f" The {active.get_kind_display()} that is being carried out is ended."
 
 

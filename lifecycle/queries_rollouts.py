@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.core.cache import cache
@@ -542,7 +544,7 @@ def course_of_version(standing: Standing, now: datetime) -> Course:
     versions = {trial.version: tone, **({trial.stable: "stable"} if trial.stable else {})}
     verdicts = list(verdicts_of(Trial.objects.filter(pk=trial.pk))[:VERDICTS_SHOWN])
     width, lines = _lines(versions, trial.since, trial.until or now, now)
-    return Course(width, lines, tuple(map(_verdict_mark, verdicts)))
+    return Course(width, lines, tuple(_verdict_marks(verdicts)))
 
 
 def _lines(
@@ -618,7 +620,7 @@ _PERSON_MARKS = {
 
 def _marks(transition: Transition, entries: Iterable[AuditEntry], verdicts: Iterable[Verdict]) -> tuple[Mark, ...]:
     key = str(transition.version.version)
-    marks = [_verdict_mark(verdict) for verdict in verdicts]
+    marks = _verdict_marks(verdicts)
     for entry in entries:
         if entry.action == "step_reached":
             weight = entry.details.get("weights", {}).get(key, 0)
@@ -630,8 +632,11 @@ def _marks(transition: Transition, entries: Iterable[AuditEntry], verdicts: Iter
     return tuple(sorted(marks, key=lambda mark: mark.at))
 
 
-def _verdict_mark(verdict: Verdict) -> Mark:
-    return Mark(verdict.at, _VERDICT_MARKS[compare.VerdictKind(verdict.kind)], "verdict")
+def _verdict_marks(verdicts: Iterable[Verdict]) -> list[Mark]:
+    """Where the verdict became another one; that it is the same for another reason is told in the list of verdicts."""
+    by_kind = groupby(sorted(verdicts, key=attrgetter("at")), key=attrgetter("kind"))
+    firsts = [next(same) for _, same in by_kind]
+    return [Mark(verdict.at, _VERDICT_MARKS[compare.VerdictKind(verdict.kind)], "verdict") for verdict in firsts]
 
 
 def _shares(transition: Transition, entries: Iterable[AuditEntry]) -> tuple[tuple[datetime, int], ...]:

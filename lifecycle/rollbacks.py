@@ -47,9 +47,9 @@ def start(
     """Take the version that serves Production out, and bring the previous one, or ``to_version``, back.
 
     It goes to Archived (``emergency``) or to Staging. With ``stop`` nobody comes back: requests are answered with 503
-    until somebody promotes a version. What waits for approval is cancelled, and a drill, a reconciliation or an
-    archiving that is being carried out is ended. Call it inside a transaction. ``details`` are the facts that speak for
-    it, as JSON values: they are kept with the record.
+    until somebody promotes a version. Whatever ``gives_way`` is ended; so is a rollback of the same version, where
+    somebody else than it brings back is asked for. Call it inside a transaction. ``details`` are the facts that speak
+    for it, as JSON values: they are kept with the record.
 
     Raises RefusedError, also while another change is being carried out.
     """
@@ -58,7 +58,8 @@ def start(
         raise RefusedError("No version serves Production, so there is nothing to roll back.", rule="nothing_serves")
     _check_stop(stop, emergency, to_version)
     active = active_transition(model)
-    _check_no_rollback(active)
+    if not _brings_somebody_else(active, to_version, stop):
+        _check_no_rollback(active)
     previous = None if stop else who_comes_back(model, current, to_version)
     _make_way(active, f"Rollback: {reason}", by, now)
     stage = Stage.ARCHIVED if emergency else Stage.STAGING
@@ -79,7 +80,7 @@ def withdraw(
         )
     active = active_transition(version.model)
     _check_no_rollback(active)
-    if active is not None and active.status in EXECUTING and active.kind not in GIVES_WAY:
+    if active is not None and not gives_way(active):
         raise RefusedError(
             f"{active.version.label} is on its way to {active.to_stage} just now. Roll that back first, or wait for "
             f"its end; then withdraw {version.label}.",
@@ -132,25 +133,46 @@ def _check_stop(stop: bool, emergency: bool, to_version: int | None) -> None:
         )
 
 
+def gives_way(active: Transition) -> bool:
+    """Whether a rollback of what serves ends this change.
+
+    It does, where nothing of it has been carried out yet, and where all that it still does is to wait for MLflow, after
+    its users are back with the version that serves Production.
+    """
+    if active.status not in EXECUTING or active.status == Status.APPROVED or active.kind in GIVES_WAY:
+        return True
+    only_waits = active.status == Status.ROLLING_BACK and active.traffic_back_at is not None
+    return only_waits and (active.kind == Kind.PROMOTION or active.from_stage == Stage.STAGING)
+
+
+def _brings_somebody_else(active: Transition | None, to_version: int | None, stop: bool) -> bool:
+    """Whether a rollback of Production is under way, and another way out of it is asked for: the version that it
+    brings back may not start, or fail as well."""
+    if active is None or active.kind != Kind.ROLLBACK or active.from_stage != Stage.PRODUCTION:
+        return False
+    comes = active.previous.version if active.previous else None
+    return (stop or to_version is not None) and comes != (None if stop else to_version)
+
+
 def _check_no_rollback(active: Transition | None) -> None:
-    """A withdrawal whose users have left it only waits for MLflow: it holds up no rollback of Production."""
-    if active is None or active.status not in EXECUTING:
+    if active is None or gives_way(active):
         return
-    users_are_back = active.from_stage == Stage.STAGING and active.traffic_back_at is not None
-    if active.kind == Kind.ROLLBACK and users_are_back:
-        return
+    if active.kind == Kind.ROLLBACK and active.from_stage == Stage.PRODUCTION and active.previous is not None:
+        raise RefusedError(
+            f"A rollback to {active.previous.label} is under way already. If that version does not start, or fails as "
+            "well, ask by the API for another one (to_version), or to stop serving (stop).",
+            rule="already_rolling_back",
+        )
     if active.kind == Kind.ROLLBACK or active.status == Status.ROLLING_BACK:
         raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
 
 
 def _make_way(active: Transition | None, reason: str, by: Actor, now: datetime) -> None:
-    """End what waits for approval and what gives way; its executor's next write is refused.
+    """End what gives way, and a rollback that another one replaces; its executor's next write is refused.
 
     Any other change stays, and the schema refuses a second one beside it.
     """
-    if active is None:
-        return
-    if active.status in EXECUTING and active.kind not in (*GIVES_WAY, Kind.ROLLBACK):
+    if active is None or not (gives_way(active) or active.kind == Kind.ROLLBACK):
         return
     change_status(
         active,

@@ -102,15 +102,22 @@ def settle(row: Transition, plan: Plan, now: datetime) -> None:
         _take_role(row, plan.version, VariantRole.NONE)
         if plan.back_to is not None and plan.concerns_production:
             _take_role(row, plan.back_to, VariantRole.PRODUCTION)
+        if plan.rolls_back and plan.to_stage == Stage.STAGING:
+            _leave_staging(row)
         return
     if plan.to_stage == Stage.PRODUCTION:
         _keep_warm(row, plan, now)
         _take_role(row, plan.version, VariantRole.PRODUCTION)
     elif plan.to_stage == Stage.STAGING:
-        Variant.objects.filter(model=row.model, role=VariantRole.STAGING).update(role=VariantRole.NONE)
+        _leave_staging(row)
         _take_role(row, plan.version, VariantRole.STAGING)
     else:
         _take_role(row, plan.version, VariantRole.NONE)
+
+
+def _leave_staging(row: Transition) -> None:
+    """Whoever had the role has lost its requests, and the alias, to this change."""
+    Variant.objects.filter(model=row.model, role=VariantRole.STAGING).update(role=VariantRole.NONE)
 
 
 def _keep_warm(row: Transition, plan: Plan, now: datetime) -> None:

@@ -60,12 +60,13 @@ def look_at_registry(model: RegisteredModel, plan: Plan, observed: Observed) -> 
 
 
 def _server(model: RegisteredModel, version: int) -> ServerSeen:
-    if Variant.objects.filter(model=model, version__version=version, retiring=True).exists():
+    known = Variant.objects.filter(model=model, version__version=version).first()
+    if known is not None and known.retiring:
         return ServerSeen(ServerPhase.STARTING, "its former server is being stopped")
     try:
         server = adapters.serving().status(VersionRef(model.name, version), slug=model.slug)
     except PortError as error:
-        return ServerSeen(ServerPhase.UNKNOWN, str(error))
+        return ServerSeen(ServerPhase.UNKNOWN, str(error), known.url if known is not None else "")
     return ServerSeen(ServerPhase(server.state.value), server.detail, server.url)
 
 

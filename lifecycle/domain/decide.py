@@ -46,6 +46,7 @@ SOON = timedelta(milliseconds=250)
 LOOK = timedelta(seconds=5)
 """How soon to look again at a step that lasts: somebody may have edited its weights, or its server may have ended."""
 PLEASE = "Somebody has to let it go on, or abort it."
+OTHERWISE = "If that lasts, a person is asked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,13 @@ def _servers(plan: Plan, progress: Progress, observed: Observed, now: datetime) 
 def _server(plan: Plan, progress: Progress, version: int, observed: Observed, now: datetime) -> Decision | None:
     seen = observed.servers.get(version)
     if seen is None or seen.phase == ServerPhase.UNKNOWN:
+        if plan.goes_back and seen is not None and seen.url:
+            return None  # Whoever starts servers is away, not the server: nobody stays with a bad version for that.
         return Wait(now + RETRY, "The model servers cannot be seen: " + (seen.detail if seen else "no answer"))
     if seen.phase == ServerPhase.READY:
         return None
+    if _is_stranded(plan, progress, version, observed):
+        return NextStep(1)
     why = _why_give_up(plan, progress, seen, now)
     given_up = give_up(plan, progress, version, observed, why, now) if why else None
     if given_up is not None:
@@ -204,6 +209,13 @@ def _server(plan: Plan, progress: Progress, version: int, observed: Observed, no
     if seen.phase in (ServerPhase.ABSENT, ServerPhase.FAILED):
         return Do(StartServer(version))
     return Wait(now + SOON, "The model server is loading its model.")
+
+
+def _is_stranded(plan: Plan, progress: Progress, version: int, observed: Observed) -> bool:
+    """Whether a drill has sent users to a server that is not there any more: they go back, rather than wait for it."""
+    drills = plan.drill and not plan.goes_back and progress.step == 0 and version == plan.rollback_to
+    gets_some = bool(serving(observed.weights or {}).get(version))
+    return drills and (progress.step_since is not None or gets_some)
 
 
 def _why_give_up(plan: Plan, progress: Progress, seen: ServerSeen, now: datetime) -> str:
@@ -306,7 +318,7 @@ def _held(plan: Plan, progress: Progress, since: datetime, judged: Judged | None
         waited = f"That has taken longer than {_words(plan.patience)}."
         return Wait(now + LOOK, f"{why} {waited} {PLEASE}", asks_person=True)
     if why:
-        return Wait(now + LOOK, why)
+        return Wait(now + LOOK, f"{why} {OTHERWISE}", shown_until=since + plan.patience)
     if step.asks is not None:
         asked = f"The verdict is to go on. A person with the role {step.asks.label} has to let it."
         return Wait(now + LOOK, asked, asks_person=True)
@@ -332,7 +344,8 @@ def _is_hold(judged: Judged) -> bool:
 
 
 def _is_stale(plan: Plan, judged: Judged, now: datetime) -> bool:
-    return now - judged.at > plan.grace
+    """A verdict of later than now is one of before a clock was put back: nobody knows how old it is."""
+    return abs(now - judged.at) > plan.grace
 
 
 def _paused(pause: Pause) -> str:

@@ -13,6 +13,18 @@ def into_counts(apps, schema_editor):
         row.save(update_fields=["counts", "instance"])
 
 
+def judge_rollouts(apps, schema_editor):
+    """A rollout that runs, or waits for a yes, was planned by time alone: from here on it takes a verdict to go on."""
+    rollouts = apps.get_model("lifecycle", "Transition").objects.filter(
+        kind="promotion",
+        to_stage="Production",
+        status__in=("awaiting_approval", "approved", "running", "rolling_back"),
+    )
+    for row in rollouts:
+        row.steps = [{**step, "judged": True} for step in row.steps[:-1]] + row.steps[-1:]
+        row.save(update_fields=["steps"])
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -98,15 +110,6 @@ class Migration(migrations.Migration):
             name='counts',
             field=models.JSONField(default=dict),
         ),
-        migrations.RunPython(into_counts, migrations.RunPython.noop, elidable=True),
-        migrations.RemoveField(
-            model_name='counterreading',
-            name='errors',
-        ),
-        migrations.RemoveField(
-            model_name='counterreading',
-            name='requests',
-        ),
         migrations.AddField(
             model_name='counterreading',
             name='epoch',
@@ -116,6 +119,16 @@ class Migration(migrations.Migration):
             model_name='counterreading',
             name='instance',
             field=models.CharField(blank=True, default='', max_length=200),
+        ),
+        migrations.RunPython(into_counts, migrations.RunPython.noop, elidable=True),
+        migrations.RunPython(judge_rollouts, migrations.RunPython.noop, elidable=True),
+        migrations.RemoveField(
+            model_name='counterreading',
+            name='errors',
+        ),
+        migrations.RemoveField(
+            model_name='counterreading',
+            name='requests',
         ),
         migrations.AddField(
             model_name='observation',

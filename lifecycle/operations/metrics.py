@@ -19,6 +19,7 @@ from lifecycle.models import (
     ModelVersion,
     RegisteredModel,
     Transition,
+    Trial,
     Variant,
     VariantRole,
 )
@@ -26,6 +27,10 @@ from lifecycle.operations.common import need_registered, recorded
 from lifecycle.transitions import RefusedError
 
 MOST_REPORTS = 100
+MOST_METRICS = 50
+"""Business metrics that a model has at once: each takes its part of the judge's confidence, and of its time."""
+LATEST = 1000
+"""Reports that wait to be counted, of which the names are looked at."""
 LONGEST_NAME = 100
 LONGEST_KEY = 200
 LARGEST = 1e15
@@ -70,6 +75,7 @@ def report_business_metrics(
     for report in reports:
         _check(report, now)
     _check_reports(reports, key)
+    _check_names(model, {report.metric for report in reports})
     with recorded(Action.REPORT_METRICS, actor, now, model=model):
         versions = _versions(model, reports)
         rows = [
@@ -88,6 +94,24 @@ def _check_reports(reports: Sequence[BusinessReport], key: str) -> None:
     for each in (key, *(report.key for report in reports)):
         if len(each) > LONGEST_KEY or not each.isprintable():
             raise _refusal("key", f"The key of a report is at most {LONGEST_KEY} printable characters.")
+
+
+def _check_names(model: RegisteredModel, names: set[str]) -> None:
+    """Whoever puts an order's number into a name would have the judge compare every order by itself."""
+    judged = Trial.objects.filter(model=model, until=None).values_list("canary__business", "stable_counts__business")
+    known = {name for both in judged for metrics in both for name in metrics or ()}
+    if names <= known:
+        return
+    waiting = MetricReport.objects.filter(model=model, counted_at=None).order_by("-pk")
+    known |= {
+        name for metrics in waiting.values_list("details__business", flat=True)[:LATEST] for name in metrics or ()
+    }
+    if len(known | names) > MOST_METRICS:
+        raise _refusal(
+            "metric",
+            f"A model has {MOST_METRICS} business metrics at most, and this one would have {len(known | names)}. Give "
+            "all values of one kind the same name.",
+        )
 
 
 def _check(report: BusinessReport, now: datetime) -> None:

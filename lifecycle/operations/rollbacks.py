@@ -11,7 +11,7 @@ from lifecycle.dispatch import wake
 from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.plan import dump_target
 from lifecycle.domain.stages import Stage
-from lifecycle.history import production_version
+from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     EXECUTING,
     Disagreement,
@@ -24,7 +24,7 @@ from lifecycle.models import (
 )
 from lifecycle.operations.common import need_reason, recorded
 from lifecycle.policies import current_policy
-from lifecycle.rollbacks import active_transition, drill_refusal, who_comes_back
+from lifecycle.rollbacks import active_transition, drill_refusal, gives_way, who_comes_back
 from lifecycle.transitions import RefusedError, insert, turn_back
 
 
@@ -42,19 +42,32 @@ def roll_back(
 
     1. A promotion that is being carried out is turned back: traffic to the version that served before it.
     2. Otherwise the version in Production goes to Archived (emergency) or Staging (graceful), and the previous
-       Production version, or ``to_version``, comes back; with ``stop`` nobody does. A change that still waits for
-       approval is cancelled, and a drill or a reconciliation is ended.
+       Production version, or ``to_version``, comes back; with ``stop`` nobody does. A change that has moved no request
+       yet is cancelled, and a drill or a reconciliation is ended; so is what only waits for MLflow after it was taken
+       back.
 
     Raises RefusedError when there is nothing to go back to.
     """
     with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
         cleaned = need_reason(reason)
         active = active_transition(model)
-        if active is not None and active.status in EXECUTING and active.kind == Kind.PROMOTION:
-            return _turn_back(active, cleaned, actor, now, stop=stop)
+        if active is not None and _is_meant(active, to_version, stop):
+            return _turn_back(active, cleaned, actor, now, stop=stop, to_version=to_version)
         return rollbacks.start(
             model=model, reason=cleaned, by=actor, now=now, emergency=emergency, to_version=to_version, stop=stop
         )
+
+
+def _is_meant(active: Transition, to_version: int | None, stop: bool) -> bool:
+    """Whether this promotion is to be turned back, and not what serves Production: it moves users' requests, or there
+    is nothing else that could go back."""
+    if active.kind != Kind.PROMOTION or active.status not in EXECUTING:
+        return False
+    if not gives_way(active):
+        return True
+    serving = production_version(active.model)
+    something_else = stop or to_version is not None or (serving and previous_version(active.model, serving))
+    return active.status == Status.APPROVED and not something_else
 
 
 def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
@@ -68,13 +81,25 @@ def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, n
                 "This transition's version does not serve Production any more, so there is nothing to take back.",
                 rule="nothing_to_roll_back",
             )
+        row = active_transition(transition.model)
+        if row is not None and row.pk == transition.pk and row.status == Status.APPROVED:
+            return _turn_back(row, need_reason(reason), actor, now)
     return roll_back(model=transition.model, reason=reason, actor=actor, now=now)
 
 
-def _turn_back(row: Transition, reason: str, actor: Actor, now: datetime, *, stop: bool) -> Transition:
+def _turn_back(
+    row: Transition, reason: str, actor: Actor, now: datetime, *, stop: bool = False, to_version: int | None = None
+) -> Transition:
     """Turn a running change around, and take it away from whoever executes it: their next write is refused."""
     if row.status == Status.ROLLING_BACK:
         raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
+    if to_version is not None and (row.stable is None or row.stable.version != to_version):
+        back = f"brings {row.stable.label} back" if row.stable else "leaves nobody who serves"
+        raise RefusedError(
+            f"{row.version.label} is on its way to {row.to_stage} just now, and taking that back {back}, not version "
+            f"{to_version}. Roll back without naming a version first.",
+            rule="one_active_transition",
+        )
     if stop and row.stable is not None:
         raise RefusedError(
             f"{row.version.label} is on its way to {row.to_stage} just now. Roll that back first; then stop serving.",

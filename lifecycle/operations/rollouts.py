@@ -138,8 +138,10 @@ def _rollout(transition: Transition) -> Transition:
     row = rows.get(pk=transition.pk)
     if row.kind != Kind.PROMOTION or not row.steps:
         raise RefusedError("Only a promotion that moves requests can be steered.", rule="not_a_rollout")
-    if row.status in (Status.AWAITING_APPROVAL, Status.APPROVED):
+    if row.status == Status.AWAITING_APPROVAL:
         raise RefusedError("It has not begun. Cancel it if it shall not begin.", rule="not_started")
+    if row.status == Status.APPROVED:
+        raise RefusedError("It has not begun. Roll it back if it shall not begin.", rule="not_started")
     if row.status == Status.ROLLING_BACK:
         raise RefusedError("It is being taken back. Ask for it anew when that is over.", rule="already_rolling_back")
     if row.status != Status.RUNNING:

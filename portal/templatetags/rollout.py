@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from django import template
 
-from lifecycle.domain import words
+from lifecycle.domain import compare, words
 from lifecycle.domain.compare import Measure, MeasureState, Trial, VerdictKind
 from lifecycle.domain.course import quantile
 from lifecycle.domain.drift import Distribution
@@ -140,6 +140,23 @@ def between(measure: Measure) -> str:
         alike = measure.unit and measure.unit != "s"
         return f"{low.removesuffix(measure.unit).rstrip() if alike else low} to {high}"
     return f"over {low}" if low else f"under {high}" if high else ""
+
+
+@register.filter
+def measures_kept(verdict: object) -> tuple[Measure, ...]:
+    """The measures of a verdict as the record keeps it; none where it cannot be read."""
+    try:
+        return compare.load(verdict).measures if isinstance(verdict, Mapping) else ()
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+@register.filter
+def in_short(measure: Measure) -> str:
+    """ "breached, 18.8 points (2.02 to 54.1 points), at most 2 points"."""
+    found, around = in_unit(measure.estimate, measure), between(measure)
+    shown = f"{found} ({around})" if found and around else found
+    return ", ".join(filter(None, [state_words(measure.state).lower(), shown, limit_words(measure)]))
 
 
 @dataclass(frozen=True, slots=True)

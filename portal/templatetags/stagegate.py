@@ -205,13 +205,18 @@ def plain(value: Any) -> str:
 
 @register.filter
 def detail(value: Any) -> str:
-    """A detail of an audit entry as people write it: "yes", "5" for 5.0, lists with commas; "" when it says nothing."""
+    """A detail of an audit entry as people write it: "yes", "5" for 5.0, lists and pairs with commas.
+
+    "" when it says nothing.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, list):
         return ", ".join(detail(each) for each in value)
+    if isinstance(value, Mapping) and not any(isinstance(each, Mapping | list) for each in value.values()):
+        return ", ".join(f"{name}: {detail(each)}" for name, each in value.items())
     return figure(value) if isinstance(value, float) else plain(value)
 
 

@@ -117,7 +117,9 @@ def _distributions(standing: Standing) -> dict[str, tuple[charts.Figure | None, 
 
 
 def _both(names: tuple[str, str], stable: Any, canary: Any) -> Sequence[tuple[str, str, Any]]:
-    return ((names[1], charts.STABLE, stable), (names[0], charts.CANARY, canary))
+    """With the colours that the two have elsewhere: one that is judged alone is the stable one."""
+    tone = charts.CANARY if names[1] else charts.STABLE
+    return ((names[1], charts.STABLE, stable), (names[0], tone, canary))
 
 
 # ---------------------------------------------------------------- charts in words

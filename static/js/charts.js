@@ -63,6 +63,8 @@
 
   const show = (canvas, figure) => {
     canvas.hidden = false;
+    // After a change of the window's size Plotly forgets the height that it was given, and asks its place for one.
+    canvas.style.height = figure.layout.height ? `${figure.layout.height}px` : "";
     window.Plotly.react(canvas, figure.data.map(trace), layout(figure.layout), {
       displayModeBar: false,
       doubleClick: figure.layout.dragmode === "zoom" ? "reset" : false,

@@ -93,15 +93,17 @@ def test_traffic_comes_back_while_mlflow_is_down_and_mlflow_catches_up(first):
 
 
 @pytest.mark.parametrize(
-    "programs", [("worker", "beat"), ("portal", "valkey"), ("rollbacks", "mlflow"), ("observations", "checks")]
+    "programs",
+    [(("worker", "beat"), ("portal", "observations")), (("valkey", "checks"), ("rollbacks", "mlflow"))],
 )
 def test_killed_one_after_another_in_the_steps_of_a_rollout_it_goes_on(first, programs):
     first.into_staging(2)
     with first.load(100) as load:
         pk = first.team.approved(MODEL, 2, "Production")
-        for step, program in enumerate(programs):
+        for step, killed in enumerate(programs):
             first.team.await_transition(pk, until=lambda row, step=step: row["step"] >= step and row["step_since"])
-            first.kill(program)
+            for program in killed:
+                first.kill(program)
             first.await_ready()
         row = first.team.await_transition(pk)
     assert row["status"] == "finished"

@@ -26,7 +26,7 @@ def changes(evidence: Evidence, policy: Policy, budget: Budget) -> list[Measure]
     if evidence.trial == Trial.SHADOW:
         return [limit.unmeasured("Nobody gets a shadow's answers, so they move no business metric.")]
     if evidence.trial == Trial.PRODUCTION:
-        return [limit.unmeasured("No other version serves users, so there is nothing to compare it with.")]
+        return [limit.unmeasured("The version in Production is judged by itself, without another to compare it with.")]
     canary, stable = evidence.whole.canary.business, evidence.whole.stable.business
     names = sorted(name for name in {**canary, **stable} if _of(canary, name).count or _of(stable, name).count)
     if not names:

@@ -141,7 +141,7 @@ def psi(evidence: Evidence, policy: Policy, budget: Budget) -> Measure:
     """The population stability index of the canary's predictions against those of the stable version."""
     limit = Limit(*PSI, policy.comparison.prediction_psi, "", OnBreach.HOLD)
     if evidence.trial == Trial.PRODUCTION:
-        return limit.unmeasured("No other version serves users, so there is nothing to compare it with.")
+        return limit.unmeasured("The version in Production is judged by itself, without another to compare it with.")
     canary, stable = evidence.whole.canary.prediction, evidence.whole.stable.prediction
     if canary is None or not canary.total:
         return limit.unmeasured("No predictions of the new version have been counted.")

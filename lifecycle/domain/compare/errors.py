@@ -33,7 +33,7 @@ def increase(evidence: Evidence, policy: Policy, budget: Budget) -> Measure:
     """The canary's error rate less the stable version's, in percentage points."""
     limit = Limit(*INCREASE, policy.comparison.error_rate_increase, "points", OnBreach.ROLL_BACK)
     if evidence.trial == Trial.PRODUCTION:
-        return limit.unmeasured("No other version serves users, so there is nothing to compare it with.")
+        return limit.unmeasured("The version in Production is judged by itself, without another to compare it with.")
     if not evidence.whole.stable.requests:
         why = "The stable version has answered no request that this could be compared with."
         return limit.unmeasured(why) if evidence.weight >= 100 else limit.unknown(why)

@@ -77,7 +77,7 @@ def increase(evidence: Evidence, policy: Policy, budget: Budget) -> Measure:
     """How much longer the canary's p95 is, in percent of the stable version's."""
     limit = Limit(*INCREASE, policy.comparison.latency_p95_increase, "%", on_latency(policy))
     if evidence.trial == Trial.PRODUCTION:
-        return limit.unmeasured("No other version serves users, so there is nothing to compare it with.")
+        return limit.unmeasured("The version in Production is judged by itself, without another to compare it with.")
     canary, stable = read(evidence.whole.canary.latency), read(evidence.whole.stable.latency)
     if stable is None:
         return limit.unmeasured("No latency of the stable version is known that this could be compared with.")

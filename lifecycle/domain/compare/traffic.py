@@ -72,6 +72,8 @@ def sample_ratio(evidence: Evidence) -> Measure:
 def _no_ratio(evidence: Evidence) -> str:
     if evidence.trial == Trial.SHADOW:
         return "A shadow gets copies of requests, so it has no share of them."
+    if evidence.trial == Trial.PRODUCTION:
+        return "The version in Production is judged by itself, whatever its share is."
     if not 0 < evidence.weight < 100:
         return "One version gets all requests, so there is no share to check."
     if evidence.sticky:

@@ -11,6 +11,7 @@ from lifecycle.models import (
     Disagreement,
     Kind,
     MirrorState,
+    Policy,
     RegisteredModel,
     Status,
     Transition,
@@ -19,7 +20,7 @@ from lifecycle.models import (
 from lifecycle.operations import RefusedError
 from lifecycle.ports import Backend, TemporaryError, VersionRef
 from tests.support.served import production, serves
-from tests.support.world import NAME
+from tests.support.world import NAME, POLICY
 
 
 @pytest.fixture
@@ -260,6 +261,15 @@ def test_everything_is_put_back(served):
     assert served.registry.model(NAME).aliases == {"production": 2, "staging": 3}
     assert look(served) == []
     assert {each.role for each in served.model.variants.all()} == {VariantRole.PRODUCTION, VariantRole.STAGING}
+
+
+def test_users_are_kept_with_one_version_as_before(served):
+    Policy.objects.update(body={**POLICY, "rollout": {"sticky": "cookie"}})
+    edit_weights(served)
+    look(served, times=2)
+    served.drive(reconcile(served))
+    assert len(served.weights()) == 2
+    assert served.traffic.sticky[NAME] is not None
 
 
 def test_mlflow_is_put_right_without_a_gateway(served):

@@ -15,6 +15,7 @@ from lifecycle.domain.findings import State
 from lifecycle.domain.observations import Counts
 from lifecycle.domain.plan import PlannedStep, dump_step
 from lifecycle.domain.stages import Stage
+from lifecycle.domain.strategies import Strategy as Choice
 from lifecycle.gating import gate_of
 from lifecycle.models import (
     AuditEntry,
@@ -32,7 +33,7 @@ from lifecycle.models import (
 )
 from lifecycle.ports import TemporaryError
 from portal.celery import app
-from tests.support.served import promoted, serves
+from tests.support.served import production, promoted, serves
 from tests.support.world import NAME, POLICY, World
 
 pytestmark = pytest.mark.django_db
@@ -161,10 +162,11 @@ def test_equal_versions_are_let_go_on(world: World) -> None:
     assert (standing.kind, standing.requests, standing.at) == (VerdictKind.HOLD, 150, world.now)
     look(world, 8, requests=5000)
     assert trials.standing(row).kind == VerdictKind.PROCEED
-    proceeded = Verdict.objects.get(kind="proceed").at
+    of_it = Verdict.objects.filter(trial__kind="rollout")
+    proceeded = of_it.get(kind="proceed").at
     row.refresh_from_db()
     assert row.due_at == proceeded, "the engine is told at once"
-    kinds = list(Verdict.objects.values_list("kind", flat=True))
+    kinds = list(of_it.values_list("kind", flat=True))
     assert kinds[0] == "hold"
     assert len(kinds) < 10, "only what differs is written down"
 
@@ -243,7 +245,7 @@ def test_the_next_step_is_a_trial_of_its_own(world: World) -> None:
     look(world, 2)
     trial = the_trial()
     assert (trial.step, trial.weight, trial.looks) == (1, 25, 2)
-    assert Trial.objects.get(step=0).until is not None
+    assert Trial.objects.get(step=0, kind="rollout").until is not None
 
 
 def test_steps_without_a_judge_have_no_trial(world: World) -> None:
@@ -282,9 +284,20 @@ def test_two_judges_at_once_count_once(world: World, monkeypatch) -> None:
     judging.judge_all(now=world.now)
     trial = the_trial()
     assert (trial.looks, observations.load(trial.canary).requests) == (1, 50)
-    assert Verdict.objects.count() == 1
+    assert trial.verdicts.count() == 1
     look(world, 1)
     assert observations.load(the_trial().canary).requests == 100
+
+
+def test_a_stable_version_that_fails_beside_a_canary_is_told_and_left_to_people(world: World) -> None:
+    row = rollout(world)
+    look(world, 4, requests=5000, failing={1})
+    row.refresh_from_db()
+    assert row.status == Status.RUNNING
+    assert not Transition.objects.filter(kind=Kind.ROLLBACK).exists()
+    (entry,) = AuditEntry.objects.filter(action="limit_breached")
+    assert entry.version == 1
+    assert "Another version is being brought in beside it: somebody has to decide." in entry.reason
 
 
 def test_what_is_reported_late_counts_and_stretches_no_window(world: World) -> None:
@@ -375,7 +388,7 @@ def test_a_trial_goes_on_after_a_change_that_came_to_nothing(world: World) -> No
         from_stage="Staging",
         to_stage="Production",
         strategy=Strategy.CANARY,
-        status=Status.APPROVED,
+        status=Status.RUNNING,
         reason="It is better.",
         policy=Policy.objects.get(),
         requested_by_name="emil",
@@ -383,7 +396,7 @@ def test_a_trial_goes_on_after_a_change_that_came_to_nothing(world: World) -> No
         due_at=world.now,
     )
     look(world, 2)
-    assert not Trial.objects.filter(until=None).exists()
+    assert not Trial.objects.filter(kind=compare.Trial.STAGING, until=None).exists()
     Transition.objects.filter(pk=row.pk).update(status=Status.FAILED)
     look(world, 1)
     trial = the_trial(compare.Trial.STAGING)
@@ -423,7 +436,66 @@ def test_what_came_back_is_not_rolled_back_in_turn(world: World) -> None:
     world.traffic.set_by_hand(NAME, {2: 100, 3: 0})
     look(world, 4, failing={2, 3})
     assert Transition.objects.filter(kind=Kind.ROLLBACK).count() == 1
-    assert "It came back itself" in AuditEntry.objects.get(action="limit_breached").reason
+    assert "It came back when another version was rolled back" in AuditEntry.objects.get(action="limit_breached").reason
+
+
+def approved(world: World) -> Transition:
+    """1.0.0 and then 1.1.0 entered Production; 1.2.0 is about to, and waits for MLflow."""
+    production(world)
+    world.drive(world.approved(3, Stage.STAGING))
+    row = world.approved(3, Stage.PRODUCTION)
+    world.registry.down = True
+    return world.tick(row, times=3)
+
+
+def test_a_change_that_waits_for_mlflow_keeps_nothing_from_being_judged(world: World) -> None:
+    row = approved(world)
+    look(world, 2, failing={2})
+    rollback = Transition.objects.get(kind=Kind.ROLLBACK)
+    world.tick(rollback, times=10)
+    row.refresh_from_db()
+    assert (row.status, rollback.version.version, world.weights()) == (Status.CANCELLED, 2, {1: 100})
+
+
+@pytest.mark.parametrize("strategy", ["canary", "blue_green"])
+def test_what_has_all_requests_is_judged_while_mlflow_is_down(world: World, strategy: str) -> None:
+    promoted(world, 1)
+    serves(world, {1: 100}, {1: VariantRole.PRODUCTION})
+    world.drive(world.approved(2, Stage.STAGING))
+    row = world.approved(2, Stage.PRODUCTION, strategy=Choice(strategy))
+    world.drive(row, until=lambda row: row.step + 1 == len(row.steps) and row.step_since is not None)
+    world.registry.down = True
+    world.tick(row)
+    look(world, 2, failing={2})
+    row.refresh_from_db()
+    assert (row.status, row.rollback_by_name) == (Status.ROLLING_BACK, "Stagegate")
+    world.tick(row, times=3)
+    assert world.weights() == {1: 100}
+
+
+def test_the_first_version_is_not_taken_away_before_mlflow_knows_of_it(world: World) -> None:
+    world.drive(world.approved(1, Stage.STAGING))
+    row = world.approved(1, Stage.PRODUCTION)
+    world.drive(row, until=lambda row: row.step_since is not None)
+    world.registry.down = True
+    look(world, 3, failing={1})
+    world.tick(row)
+    assert (row.status, world.weights()) == (Status.RUNNING, {1: 100})
+    assert AuditEntry.objects.filter(action="limit_breached").count() == 1
+
+
+def test_production_that_fails_while_another_version_comes_to_staging_goes_back_all_the_same(world: World) -> None:
+    production(world)
+    row = world.approved(3, Stage.STAGING)
+    world.drive(row, until=lambda row: row.step_since is not None)
+    world.registry.down = True
+    look(world, 2, failing={2})
+    row.refresh_from_db()
+    assert row.status == Status.ROLLING_BACK
+    world.tick(row, times=3)
+    look(world, 3, failing={2})
+    world.tick(Transition.objects.get(kind=Kind.ROLLBACK), times=10)
+    assert world.weights() == {1: 100}
 
 
 def test_production_is_judged_anew_every_day_without_a_gap(world: World) -> None:

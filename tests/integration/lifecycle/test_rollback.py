@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from lifecycle import engine, history, operations, queries_rollbacks, rollbacks
+from lifecycle import disagreements, engine, history, operations, queries_rollbacks, rollbacks
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.stages import Stage
-from lifecycle.models import AuditEntry, Effect, Kind, Status, Transition, Variant, VariantRole
+from lifecycle.models import AuditEntry, Disagreement, Effect, Kind, Status, Transition, Variant, VariantRole
 from lifecycle.operations import RefusedError, roll_back_transition
-from lifecycle.ports import FencedError, VersionRef
+from lifecycle.ports import FencedError, TemporaryError, VersionRef
 from tests.support.served import production, promoted, serves
 
 
@@ -83,6 +83,16 @@ def test_traffic_comes_back_while_mlflow_is_down_and_the_registry_follows_later(
     assert world.version(2).stage == "Archived"
 
 
+def test_traffic_comes_back_while_nobody_can_say_how_the_servers_are(world, monkeypatch):
+    def away(*_, **__):
+        raise TemporaryError("the supervisor does not answer")
+
+    production(world)
+    monkeypatch.setattr(world.serving, "status", away)
+    assert world.drive(world.roll_back()).status == Status.FINISHED
+    assert world.weights() == {1: 100}
+
+
 def test_a_rollback_cancels_what_waits_for_approval(world):
     production(world)
     waiting = world.request(3, Stage.STAGING)
@@ -119,6 +129,89 @@ def test_a_second_click_is_told_that_a_rollback_is_under_way(world):
     world.roll_back()
     with pytest.raises(RefusedError, match="under way"):
         world.roll_back(by="mia")
+
+
+@pytest.fixture
+def waits_for_mlflow(world):
+    """1.1.0 serves Production; 1.2.0 is approved to follow it, and MLflow does not answer."""
+    production(world)
+    world.drive(world.approved(3, Stage.STAGING))
+    approved = world.approved(3, Stage.PRODUCTION)
+    world.registry.down = True
+    return world.tick(approved, times=3)
+
+
+def test_what_has_moved_nothing_yet_holds_up_no_rollback_of_production(world, waits_for_mlflow):
+    offer = queries_rollbacks.offers(world.model, world.people["emil"]).main
+    assert (offer.deed, offer.target.version) == ("emergency", 1)
+    assert "The request to move 1.2.0 to Production is cancelled" in offer.consequence
+    rollback = world.tick(world.roll_back(), times=10)
+    waits_for_mlflow.refresh_from_db()
+    assert (waits_for_mlflow.status, world.weights()) == (Status.CANCELLED, {1: 100})
+    assert (rollback.version.version, rollback.previous.version) == (2, 1)
+
+
+def test_from_its_own_page_it_is_what_goes_back(world, waits_for_mlflow):
+    offers = queries_rollbacks.offers_here(waits_for_mlflow, world.people["emil"])
+    assert (offers.main.deed, offers.main.version.version) == ("turn_back", 3)
+    roll_back_transition(transition=waits_for_mlflow, reason="Late.", actor=world.people["emil"], now=world.now)
+    waits_for_mlflow.refresh_from_db()
+    assert waits_for_mlflow.status == Status.ROLLING_BACK
+
+
+def test_where_nothing_could_come_back_it_is_what_goes_back(world):
+    promoted(world, 1)
+    serves(world, {1: 100}, {1: VariantRole.PRODUCTION})
+    approved = world.approved(2, Stage.STAGING)
+    assert queries_rollbacks.offers(world.model, world.people["emil"]).main.deed == "turn_back"
+    assert world.roll_back().pk == approved.pk
+
+
+def test_what_was_taken_back_and_waits_for_mlflow_holds_up_no_rollback_of_production(world):
+    production(world)
+    taken_back = world.approved(3, Stage.STAGING)
+    world.drive(taken_back, until=lambda row: row.step_since is not None)
+    world.registry.down = True
+    assert world.roll_back().pk == taken_back.pk
+    with pytest.raises(RefusedError, match="under way"):
+        world.roll_back()
+    world.tick(taken_back, times=5)
+    assert (taken_back.status, world.weights()) == (Status.ROLLING_BACK, {2: 100})
+    assert queries_rollbacks.offers(world.model, world.people["emil"]).main.deed == "emergency"
+    world.tick(world.roll_back(), times=10)
+    assert world.weights() == {1: 100}
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["whose server does not start", "that fails as well"])
+def test_a_rollback_to_a_version_is_replaced_by_one_to_another(world, moved):
+    promoted(world, 1, 2, 3)
+    roles = {1: VariantRole.NONE, 2: VariantRole.WARM, 3: VariantRole.PRODUCTION}
+    serves(world, {1: 0, 2: 0, 3: 100}, roles)
+    if not moved:
+        world.serving.remove(VersionRef("iris", 2), slug="iris")
+        Variant.objects.filter(version=world.version(2)).delete()
+    first = world.roll_back()
+    world.registry.down = True
+    world.tick(first, times=10 if moved else 1)
+    assert world.weights() == ({2: 100} if moved else {3: 100})
+    with pytest.raises(RefusedError, match="under way"):
+        world.roll_back(to_version=2)
+    second = world.tick(world.roll_back(to_version=1), times=10)
+    first.refresh_from_db()
+    assert (first.status, world.weights()) == (Status.CANCELLED, {1: 100})
+    world.registry.down = False
+    assert world.drive(second).status == Status.FINISHED
+    assert (world.version(3).stage, world.model.aliases) == ("Archived", {"production": 1})
+
+
+def test_a_planned_rollback_takes_the_role_with_the_alias(world):
+    production(world)
+    world.drive(world.approved(3, Stage.STAGING))
+    world.drive(world.roll_back(emergency=False))
+    for _ in range(3):
+        world.pass_time(seconds=10)
+        disagreements.look(world.now)
+    assert not Disagreement.objects.exists()
 
 
 def test_a_named_version_must_have_served(world):
@@ -496,3 +589,13 @@ def test_a_change_that_was_turned_back_is_timed_too(world):
     running.refresh_from_db()
     timing = queries_rollbacks.timing_of(running)
     assert (timing.left.version, timing.came_back.version) == (3, 2)
+
+
+def test_a_promotion_that_runs_is_not_taken_back_to_somebody_else(world):
+    world.in_production(1)
+    world.drive(world.approved(2, Stage.STAGING))
+    running = world.drive(world.approved(2, Stage.PRODUCTION), until=lambda row: row.step_since)
+    with pytest.raises(RefusedError, match="taking that back brings 1.0.0 back, not version 3"):
+        world.roll_back(to_version=3)
+    running.refresh_from_db()
+    assert running.status == Status.RUNNING

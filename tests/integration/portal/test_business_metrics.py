@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from lifecycle import observing
+from lifecycle import judging, observing
 from lifecycle.domain.observations import Moments
 from lifecycle.domain.permissions import Action
 from lifecycle.models import AuditEntry, MetricReport, Observation, Variant
@@ -58,6 +58,25 @@ def test_a_list_counts_whole_or_not_at_all(world, shop):
     assert [version for version, _ in counted()] == [1, 2]
     assert post(shop, [REPORT] * 101).status_code == 422
     assert post(shop, []).status_code == 422
+
+
+def test_the_names_of_metrics_are_few(world, shop):
+    many = [{**REPORT, "metric": f"order {number}"} for number in range(50)]
+    assert post(shop, many).status_code == 201
+    assert "50 business metrics at most" in post(shop, {**REPORT, "metric": "order 50"}).json()["detail"]
+    assert post(shop, many[:2]).status_code == 201
+    Variant.objects.create(
+        model=world.model, version=world.version(1), role="production", weight=100, weight_since=world.now
+    )
+    observe_and_judge(world)
+    assert post(shop, {**REPORT, "metric": "order 50"}).status_code == 422
+    assert post(shop, many[:2]).status_code == 201
+
+
+def observe_and_judge(world):
+    world.pass_time(seconds=10)
+    observing.collect(now=world.now)
+    judging.judge_all(now=world.now)
 
 
 def test_a_variant_stands_for_the_version_that_has_it(world, shop):

@@ -199,6 +199,7 @@ def test_a_fresh_verdict_to_proceed_lets_a_judged_step_go_on():
     [
         (None, "no verdict on this step yet"),
         (said(at=MINUTE - JUDGED.grace - timedelta(seconds=1)), "nothing goes on without a fresh one"),
+        (said(at=MINUTE + JUDGED.grace + timedelta(seconds=1)), "nothing goes on without a fresh one"),
         (said(VerdictKind.HOLD), "The judge says hold."),
         (said(requests=0), "waits for 300 more requests to the new version"),
         (said(requests=299), "waits for 1 more request to the new version"),
@@ -209,7 +210,9 @@ def test_without_one_it_waits_and_says_for_what(judged, words):
     decision = at_step(judged)
     assert isinstance(decision, Wait)
     assert words in decision.why
-    assert (decision.asks_person, decision.shown_until, decision.until) == (False, None, MINUTE + LOOK)
+    assert decision.why.endswith("If that lasts, a person is asked.")
+    assert (decision.asks_person, decision.shown_until) == (False, NOW + JUDGED.patience)
+    assert decision.until == MINUTE + LOOK
 
 
 @pytest.mark.parametrize("judged", [None, said(at=NOW), said(VerdictKind.HOLD, at=DAYS), said(at=DAYS, requests=1)])
@@ -353,6 +356,14 @@ def test_a_drill_whose_target_is_dead_fails_without_having_moved_anything():
 @pytest.mark.parametrize("weights", [{1: 100}, {1: 60, 2: 40}, None])
 def test_a_drill_that_has_moved_something_goes_back_instead(weights):
     assert decide(DRILL, Progress(), Observed(DEAD, weights=weights), NOW) == NextStep(1)
+
+
+@pytest.mark.parametrize("phase", [ServerPhase.ABSENT, ServerPhase.STARTING])
+def test_a_drill_leaves_nobody_at_a_server_that_has_died_meanwhile(phase):
+    gone = Observed({1: ServerSeen(phase), 2: READY}, weights={1: 100})
+    assert decide(DRILL, Progress(), gone, NOW) == NextStep(1)
+    assert decide(DRILL, Progress(step_since=NOW), gone, NOW) == NextStep(1)
+    assert decide(DRILL, Progress(), replace(gone, weights={2: 100}), NOW) != NextStep(1)
 
 
 def test_a_drill_that_cannot_see_what_it_has_moved_waits():

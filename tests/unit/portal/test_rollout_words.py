@@ -2,7 +2,8 @@
 
 import pytest
 
-from lifecycle.domain.compare import Measure, MeasureState
+from lifecycle.domain import compare
+from lifecycle.domain.compare import Measure, MeasureState, Verdict, VerdictKind
 from portal.templatetags import rollout
 from portal.templatetags.rollout import MINUS
 
@@ -119,3 +120,15 @@ def test_the_gravest_comes_first():
     states = (MeasureState.UNMEASURED, MeasureState.CLEAR, MeasureState.BREACHED, MeasureState.UNDECIDED)
     rows = [Measure(str(each), "", each) for each in states]
     assert [row.name for row in rollout.gravest_first(rows)] == ["breached", "undecided", "clear", "unmeasured"]
+
+
+def test_what_the_record_keeps_of_a_verdict_is_told_in_short():
+    found = measure(low=2.02, high=54.1, estimate=18.8)
+    kept = rollout.measures_kept(compare.dump(Verdict(VerdictKind.ROLL_BACK, "It fails.", (found,))))
+    assert kept == (found,)
+    assert rollout.in_short(found) == "undecided, 18.8 points (2.02 to 54.1 points), at most 2 points"
+
+
+@pytest.mark.parametrize("raw", [None, "proceed", {}, {"kind": "proceed"}, {"kind": "x", "why": "", "measures": [{}]}])
+def test_a_verdict_that_cannot_be_read_has_no_measures(raw):
+    assert rollout.measures_kept(raw) == ()
