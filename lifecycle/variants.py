@@ -103,7 +103,9 @@ def settle(row: Transition, plan: Plan, now: datetime) -> None:
         if plan.back_to is not None and plan.concerns_production:
             _take_role(row, plan.back_to, VariantRole.PRODUCTION)
         if plan.rolls_back and plan.to_stage == Stage.STAGING:
+            # It waits there without requests, to be looked into, taken out, and asked for again.
             _leave_staging(row)
+            _take_role(row, plan.version, VariantRole.STAGING)
         return
     if plan.to_stage == Stage.PRODUCTION:
         _keep_warm(row, plan, now)

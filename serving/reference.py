@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,13 +71,14 @@ def build_reference(features: pd.DataFrame, predictions: Any) -> dict[str, Any]:
 
     Numbers are put into at most 10 bins that hold equally many training rows; booleans and texts are counted by
     category, the 50 most frequent by name and the rest as "other". Integer predictions with at most 50 different
-    values are classes, so they are counted by category too.
+    values are classes, so they are counted by category too; other predictions are put into bins with round edges, which
+    the next version of a model most likely has as well, so that the two can be compared.
     """
     columns = {str(name): features[name] for name in features.columns if features[name].dtype.kind not in "mMSV"}
     vector = prediction_vector(predictions)
     return {
         "features": {name: _distribution(column) for name, column in columns.items()},
-        "prediction": None if vector is None else _distribution(pd.Series(vector), classes=True),
+        "prediction": None if vector is None else _distribution(pd.Series(vector), predicted=True),
     }
 
 
@@ -98,11 +99,11 @@ def category(value: Any) -> str:
     return MISSING if value is None or value is pd.NA or value != value else str(value)
 
 
-def _distribution(column: pd.Series, *, classes: bool = False) -> dict[str, list[Any]]:
-    few = classes and column.dtype.kind in "iu" and column.nunique() <= MAX_CATEGORIES
+def _distribution(column: pd.Series, *, predicted: bool = False) -> dict[str, list[Any]]:
+    few = predicted and column.dtype.kind in "iu" and column.nunique() <= MAX_CATEGORIES
     if few or column.dtype.kind not in "iuf":
         return _by_category(column)
-    return _by_bins(column.dropna().to_numpy(np.float64))
+    return _by_bins(column.dropna().to_numpy(np.float64), _round_edges if predicted else _edges)
 
 
 def _by_category(column: pd.Series) -> dict[str, list[Any]]:
@@ -114,8 +115,8 @@ def _by_category(column: pd.Series) -> dict[str, list[Any]]:
     return {"categories": [name for name, _ in top], "counts": [count for _, count in top]}
 
 
-def _by_bins(values: Floats) -> dict[str, list[Any]]:
-    edges = _edges(values[np.isfinite(values)])
+def _by_bins(values: Floats, edges_of: Callable[[Floats], Floats]) -> dict[str, list[Any]]:
+    edges = edges_of(values[np.isfinite(values)])
     return {"edges": edges.tolist(), "counts": count_bins(edges, values).tolist()}
 
 
@@ -124,6 +125,20 @@ def _edges(values: Floats) -> Floats:
     if len(distinct) <= BINS:
         return _edges_between(distinct)
     return np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+
+
+def _round_edges(values: Floats) -> Floats:
+    """Multiples of 1, 2 or 5 times a power of ten that lie inside the values, some 10 over what is not extreme."""
+    if len(np.unique(values)) <= BINS:
+        return _edges(values)
+    low, high = np.quantile(values, [0.01, 0.99])
+    if not high > low:
+        return _edges(values)
+    wanted = float(high - low) / BINS
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = min((1 * power, 2 * power, 5 * power, 10 * power), key=lambda width: abs(math.log(width / wanted)))
+    multiples = np.arange(math.floor(low / step) + 1, math.ceil(high / step))
+    return np.array([float(f"{multiple * step:.12g}") for multiple in multiples])
 
 
 def _edges_between(distinct: Floats) -> Floats:

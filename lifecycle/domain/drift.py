@@ -9,6 +9,7 @@ where one of them has an empty bin.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,24 @@ class Distribution:
         """The counts as parts of 1; all 0 when nothing was counted."""
         total = self.total
         return tuple(count / total if total else 0.0 for count in self.counts)
+
+
+def in_common_bins(left: Distribution, right: Distribution) -> tuple[Distribution, Distribution] | None:
+    """Both, counted between the edges that both have: bins are only put together, so nothing is guessed.
+
+    None when they have less than two edges in common, or when one has categories and the other has not.
+    """
+    if left.edges == right.edges:
+        return (left, right) if bool(left.categories) == bool(right.categories) else None
+    edges = tuple(sorted(set(left.edges) & set(right.edges)))
+    return (_merged(left, edges), _merged(right, edges)) if len(edges) > 1 else None
+
+
+def _merged(distribution: Distribution, edges: tuple[float, ...]) -> Distribution:
+    counts = [0.0] * (len(edges) + 1)
+    for edge, count in zip((*distribution.edges, math.inf), distribution.counts, strict=True):
+        counts[bisect_left(edges, edge)] += count
+    return Distribution(tuple(counts), edges=edges)
 
 
 def read_distribution(raw: object) -> Distribution:

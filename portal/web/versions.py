@@ -31,7 +31,7 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
     page = queries.version_page(found, actor, now)
     evidence, recorded = checklists.evidence_of(found, request.GET.get("page"), now)
     lists = checklists.of_version(page, actor, now)
-    wrong, serves = queries_rollbacks.disagreements_of(found.model), page.variant is not None and page.variant.weight
+    wrong, serves = queries_rollbacks.disagreements_of(found.model), page.variant is not None and page.variant.role
     context = {
         "page": page,
         "version": found,

@@ -11,7 +11,7 @@ from lifecycle.domain import sequential, words
 from lifecycle.domain.compare import phrases
 from lifecycle.domain.compare.budget import Budget
 from lifecycle.domain.compare.parts import Evidence, Interval, Limit, Measure, MeasureState, OnBreach, Trial
-from lifecycle.domain.drift import Distribution, NotComparableError, distance, read_distribution
+from lifecycle.domain.drift import Distribution, NotComparableError, distance, in_common_bins, read_distribution
 from lifecycle.domain.policy import Policy
 from lifecycle.domain.sequential import Floats
 
@@ -147,8 +147,10 @@ def psi(evidence: Evidence, policy: Policy, budget: Budget) -> Measure:
         return limit.unmeasured("No predictions of the new version have been counted.")
     if stable is None or not stable.total:
         return limit.unmeasured("No predictions of the stable version have been counted.")
-    if canary.edges != stable.edges or bool(canary.categories) != bool(stable.categories):
-        return limit.unmeasured("The predictions of the two versions are counted in different bins.")
+    common = in_common_bins(canary, stable)
+    if common is None:
+        return limit.unmeasured("The predictions of the two versions are counted in bins that have nothing in common.")
+    canary, stable = common
     sides = _side_by_side(canary, stable)
     interval = _index(*sides, budget.holding)
     state = interval.state(limit.value)

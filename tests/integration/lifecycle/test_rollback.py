@@ -595,7 +595,22 @@ def test_a_promotion_that_runs_is_not_taken_back_to_somebody_else(world):
     world.in_production(1)
     world.drive(world.approved(2, Stage.STAGING))
     running = world.drive(world.approved(2, Stage.PRODUCTION), until=lambda row: row.step_since)
-    with pytest.raises(RefusedError, match="taking that back brings 1.0.0 back, not version 3"):
+    with pytest.raises(RefusedError, match=r"taking that back brings 1\.0\.0 back, not version 3"):
         world.roll_back(to_version=3)
     running.refresh_from_db()
     assert running.status == Status.RUNNING
+
+
+def test_what_was_planned_back_to_staging_can_be_taken_out_and_asked_for_again(world):
+    world.in_production(1)
+    world.in_production(2)
+    world.drive(world.roll_back(emergency=False))
+    assert Variant.objects.get(version=world.version(2)).role == VariantRole.STAGING
+    withdrawn = operations.withdraw(
+        version=world.version(2), reason="It is corrected.", actor=world.people["emil"], now=world.now
+    )
+    world.drive(withdrawn)
+    assert world.version(2).domain_stage == Stage.DEVELOPMENT
+    assert world.weights() == {1: 100}
+    world.drive(world.approved(2, Stage.STAGING))
+    assert world.weights() == {1: 90, 2: 10}

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.domain.drift import Distribution, NotComparableError, distance, largest, read_distribution
+from lifecycle.domain.drift import (
+    Distribution,
+    NotComparableError,
+    distance,
+    in_common_bins,
+    largest,
+    read_distribution,
+)
 
 # Down to what a thousandth of it still is a number.
 COUNTS = st.lists(st.integers(0, 10**12) | st.just(0.0) | st.floats(1e-100, 1e300), min_size=3, max_size=3).filter(any)
@@ -112,3 +119,20 @@ def test_the_largest_of_equals_is_the_first_by_name() -> None:
 def test_shares_add_up_to_1_or_are_all_0() -> None:
     assert bins(1, 3).shares == (0.25, 0.75)
     assert bins(0, 0).shares == (0, 0)
+
+
+def test_bins_that_two_have_in_common_are_put_together_without_a_guess():
+    left = Distribution((1, 2, 3, 4, 5), edges=(10.0, 20.0, 30.0, 40.0))
+    right = Distribution((10, 20, 30, 40), edges=(20.0, 30.0, 50.0))
+    assert in_common_bins(left, right) == (
+        Distribution((3, 3, 9), edges=(20.0, 30.0)),
+        Distribution((10, 20, 70), edges=(20.0, 30.0)),
+    )
+    assert in_common_bins(left, left) == (left, left)
+
+
+@pytest.mark.parametrize(
+    "other", [Distribution((1, 1), edges=(10.0,)), Distribution((1, 1), categories=("a", "b")), Distribution((1.0,))]
+)
+def test_bins_with_nothing_in_common_cannot_be_compared(other):
+    assert in_common_bins(Distribution((1, 2, 3), edges=(10.0, 20.0)), other) is None

@@ -105,7 +105,19 @@ def test_predictions(values, expected):
 
 
 def test_many_whole_predictions_are_numbers():
-    assert len(prediction(list(range(200)))["edges"]) == 9
+    assert prediction(list(range(200)))["edges"] == [20, 40, 60, 80, 100, 120, 140, 160, 180]
+
+
+@pytest.mark.parametrize(
+    ("values", "edges"),
+    [
+        (np.linspace(60, 280, 300), [80, 100, 120, 140, 160, 180, 200, 220, 240, 260]),
+        (np.linspace(50, 260, 300), [60, 80, 100, 120, 140, 160, 180, 200, 220, 240]),
+        (np.linspace(-0.31, 0.29, 100), [-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2, 0.25]),
+    ],
+)
+def test_numeric_predictions_have_round_edges_which_versions_share(values, edges):
+    assert prediction(values)["edges"] == pytest.approx(edges)
 
 
 def test_bins_include_their_upper_edge():
