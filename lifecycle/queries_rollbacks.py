@@ -190,7 +190,8 @@ def _to_withdraw(model: RegisteredModel, serving: ModelVersion | None) -> Rollba
     version = staged.version
     users = f"its {staged.weight} % of requests go to {serving.label}" if serving else "nobody serves its requests"
     opening = f"{version.label} goes back to Development"
-    words = f"{opening}, and {users}." if staged.weight else f"{opening}, from where it can be asked for again. It gets no requests in Staging as it is."
+    idle = "from where it can be asked for again. It gets no requests in Staging as it is."
+    words = f"{opening}, and {users}." if staged.weight else f"{opening}, {idle}"
     return RollbackOffer(Deed.WITHDRAW, words, version=version, target=serving, warm=serving is not None)
 
 
