@@ -169,7 +169,7 @@ def test_readers_never_see_half_a_file_and_the_highest_fence_wins(traffic: Traef
     seen: list[int] = []
 
     def read() -> None:
-        while not done.is_set():
+        while not done.wait(0.001):
             weighted = yaml.safe_load((tmp_path / "iris.yml").read_text())["http"]["services"]["iris"]["weighted"]
             seen.append(sum(child["weight"] for child in weighted["services"]))
 
