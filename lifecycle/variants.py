@@ -94,18 +94,19 @@ def settle(row: Transition, plan: Plan, now: datetime) -> None:
     """Give the variants the roles that hold from now on, at the end of a transition.
 
     A version that was replaced in Production stays warm for the policy's window; one that was taken back loses its
-    role, and the upkeep stops its server once it is idle. A drill and a reconciliation leave every role as it is.
+    role, unless it stays in Staging, and the upkeep stops its server once it is idle. A drill and a reconciliation
+    leave every role as it is.
     """
     if plan.drill or plan.restores is not None:
         return
     if plan.goes_back:
-        _take_role(row, plan.version, VariantRole.NONE)
-        if plan.back_to is not None and plan.concerns_production:
-            _take_role(row, plan.back_to, VariantRole.PRODUCTION)
-        if plan.rolls_back and plan.to_stage == Stage.STAGING:
+        stays = plan.end_stage == Stage.STAGING
+        if stays:
             # It waits there without requests, to be looked into, taken out, and asked for again.
             _leave_staging(row)
-            _take_role(row, plan.version, VariantRole.STAGING)
+        _take_role(row, plan.version, VariantRole.STAGING if stays else VariantRole.NONE)
+        if plan.back_to is not None and plan.concerns_production:
+            _take_role(row, plan.back_to, VariantRole.PRODUCTION)
         return
     if plan.to_stage == Stage.PRODUCTION:
         _keep_warm(row, plan, now)

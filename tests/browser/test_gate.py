@@ -7,7 +7,7 @@ from tests.support.installation import MODEL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 
-VERSION = 5
+VERSION = 6
 PAGE = f"/models/{MODEL}/versions/{VERSION}/"
 NOTHING_BY_ITSELF = {"in_development": [], "in_staging": []}
 

@@ -156,3 +156,20 @@ def test_weights_edited_by_hand_are_seen_and_put_right(first):
     services = httpx.get(f"{first.environment['STAGEGATE_GATEWAY_API']}/api/http/services", trust_env=False).json()
     weighted = next(each for each in services if each["name"] == f"{MODEL}@file")["weighted"]["services"]
     assert {child["name"]: child["weight"] for child in weighted if child["weight"]} == {f"{MODEL}--v1": 100}
+
+
+def test_a_rollback_needs_neither_the_general_worker_nor_mlflow_nor_the_canary(first):
+    first.into_staging(GOOD)
+    with first.load(50) as load:
+        pk = first.team.approved(MODEL, GOOD, "Production")
+        first.team.await_transition(pk, until=lambda row: row["step_since"])
+        with first.without("worker"), first.without("mlflow"):
+            first.kill(f"{MODEL}--v{GOOD}")
+            clicked = time.monotonic()
+            first.team["emil"].post(f"models/{MODEL}/rollback/", reason="Errors went up.")
+            first.team.await_transition(pk, until=lambda row: row["traffic_back_at"], seconds=20)
+            wait_until(lambda: load.by_version(since=clicked + 1)[1] > 20, 20, "answers of version 1")
+        row = first.team.await_transition(pk)
+    assert row["status"] == "rolled_back", row
+    assert load.by_version(since=clicked + 1)[GOOD] == 0
+    assert first.serving_weights() == {1: 100}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -92,12 +93,15 @@ class Team:
         until: Callable[[dict[str, Any]], bool] = lambda row: row["status"] in ENDED,
         seconds: float = 120,
     ) -> dict[str, Any]:
+        """Fail unless the condition comes true in time. A portal that was killed meanwhile is asked again."""
         deadline = time.monotonic() + seconds
+        row: dict[str, Any] = {}
         while time.monotonic() < deadline:
-            row = self.transition(pk)
-            if until(row):
+            with contextlib.suppress(httpx.TransportError):
+                row = self.transition(pk)
+            if row and until(row):
                 return row
             time.sleep(0.1)
         raise AssertionError(
-            f"transition {pk} is {row['status']}, step {row['step']}, waiting for: {row['waiting_for']}"
+            f"transition {pk} is {row.get('status')}, step {row.get('step')}, waiting for: {row.get('waiting_for')}"
         )
