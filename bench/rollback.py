@@ -69,6 +69,9 @@ def main() -> int:
 def measure(stack: Stack, home: Path, rounds: int, rate: float) -> int:
     environment = stack.environment()
     team = Team(environment["STAGEGATE_PUBLIC_URL"], home)
+    # The demo's opening policy asks nothing of a version.
+    values = team["ada"].get("policies/2/")["values"]
+    team["ada"].post("policies/", model=MODEL, values=values, reason="This measures what comes after the gate.")
     team.await_transition(team.approved(MODEL, BAD, "Staging"))
     answered, verified = [], []
     with Load(f"{environment['STAGEGATE_GATEWAY_URL']}/{MODEL}/invocations", flowers(), rate) as load:
