@@ -26,6 +26,7 @@ from geventhttpclient.response import HTTPConnectionClosed
 from locust import FastHttpUser, constant, task
 from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.env import Environment
+from locust.exception import StopUser
 
 PATH = "/invocations"
 VERSION_HEADER = "X-Model-Version"
@@ -45,9 +46,13 @@ REASONS = {
 
 
 class Tally:
-    """What was answered since the last line: seconds of good answers, and failures by reason with an example."""
+    """What was answered since the last line: seconds of good answers, and failures by reason with an example.
+
+    ``over`` says that no user begins another request.
+    """
 
     def __init__(self) -> None:
+        self.over = False
         self.latencies: list[float] = []
         self.failures: dict[str, dict[str, Any]] = {}
 
@@ -101,6 +106,8 @@ def user_class(load: Mapping[str, Any], tally: Tally) -> type[FastHttpUser]:
 
         @task
         def predict(self) -> None:
+            if tally.over:
+                raise StopUser
             self.row = (self.row + 1) % len(bodies)
             started = time.monotonic()
             try:
@@ -169,6 +176,8 @@ def apply(load: Mapping[str, Any]) -> None:
     until(lambda: time.monotonic() >= ends and runner.user_count >= load["users"], "ramp")
     ends = time.monotonic() + load["steady"]
     until(lambda: time.monotonic() >= ends, "steady")
+    # The runner takes a moment to reach every user; none of them asks again meanwhile.
+    tally.over = True
     stopping = gevent.spawn(runner.stop)
     ends = time.monotonic() + load["timeout"] + 2
     until(lambda: stopping.dead or time.monotonic() >= ends, "drain")

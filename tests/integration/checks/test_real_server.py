@@ -26,7 +26,7 @@ def test_the_load_test_measures_it(server, model_directory, monkeypatch):
     assert found["throughput"] > 5
     assert 0 < found["p50"] <= found["p95"] <= found["p99"] < 1
     assert (found["failed"], found["failures"], found["users"]) == (0.0, [], 4)
-    assert found["requests"] == pytest.approx(found["throughput"] * found["steady_seconds"], rel=0.1)
+    assert found["requests"] == pytest.approx(found["throughput"] * found["steady_seconds"], abs=8)
     assert found["steady_seconds"] == pytest.approx(2.0, abs=0.5)
     assert found["ramp_seconds"] == pytest.approx(0.4, abs=0.5)
     assert sum(row[1] for row in found["series"]) >= found["requests"]
