@@ -115,18 +115,20 @@ def test_killed_one_after_another_in_the_steps_of_a_rollout_it_goes_on(first, pr
 
 def test_a_killed_gateway_and_killed_model_servers_come_back_with_the_weights_of_the_step(first):
     first.into_staging(2)
-    with first.load(100) as load:
+    with first.load(100):
         pk = first.team.approved(MODEL, 2, "Production")
         first.team.await_transition(pk, until=lambda row: row["step_since"])
         for program in (f"{MODEL}--v1", "gateway", f"{MODEL}--v2"):
             first.kill(program)
         first.await_ready()
-        back = time.monotonic()
         first.team["emil"].post(f"rollouts/{pk}/promote/", reason="The gateway's own end is in the figures.")
         row = first.team.await_transition(pk)
-        wait_until(lambda: load.by_version(since=back)[2] > 20, 20, "answers of version 2")
     assert row["status"] == "finished"
     assert first.serving_weights() == {2: 100}
+    with first.load() as load:
+        wait_until(lambda: load.by_version()[2] > 20, 20, "answers of version 2")
+    assert load.failures == []
+    assert load.by_version()[1] == 0
 
 
 def test_a_tag_set_in_mlflow_arrives_by_webhook_or_sweep(installation):
