@@ -84,17 +84,23 @@ def only_the_versions_asked_for_are_read(metrics: Metrics, world: World) -> None
 
 
 def a_counter_that_goes_on_keeps_its_name_and_its_epoch(metrics: Metrics, world: World) -> None:
+    """Whoever counts may tell of its first requests one after another: all that is said of them is waited for."""
     slug = new_slug()
     world.route(slug, {1: 100})
+    before = timed(counted(metrics, world, slug, [1]).get(1, Counts()))
 
-    def names() -> set[tuple[str, str, float]]:
-        read = metrics.read(slug, {1: world.url(1)}, world.queries)
-        return {(reading.counter, reading.instance, reading.epoch) for reading in read}
+    def names_after(requests: int) -> set[tuple[str, str, float]]:
+        world.send(slug, 3)
+        seen = eventually(
+            lambda: metrics.read(slug, {1: world.url(1)}, world.queries),
+            lambda found: (
+                sum(reading.counts.requests for reading in found) == requests
+                and sum(timed(reading.counts) for reading in found) == before + requests
+            ),
+        )
+        return {(reading.counter, reading.instance, reading.epoch) for reading in seen}
 
-    world.send(slug, 3)
-    first = eventually(names, bool)
-    world.send(slug, 3)
-    assert names() == first
+    assert names_after(3) == names_after(6)
 
 
 def a_server_that_does_not_answer_keeps_no_other_counts_back(metrics: Metrics, world: World) -> None:

@@ -22,6 +22,8 @@ from tests.integration.adapters.services import free_port, running
 SLUG = "collected"
 """What the scrape says is the slug of the model servers."""
 SETTLES = 0.1
+SCRAPES = "500ms"
+"""How often, and how long a target may take: one that takes longer counts as gone, which a busy machine must not be."""
 PROGRAM = "STAGEGATE_TEST_PROMETHEUS"
 
 
@@ -30,12 +32,18 @@ def program() -> str | None:
     return os.environ.get(PROGRAM) or shutil.which("prometheus")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prometheus:
+    """``answering`` is how many of its targets are there to be read: whoever ends one takes one off."""
+
     home: Path
     gateway_port: int
     servers: Mapping[int, int]
     port: int = field(default_factory=free_port)
+    answering: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answering = 1 + len(self.servers)
 
     @property
     def url(self) -> str:
@@ -53,7 +61,7 @@ class Prometheus:
             "--log.level=warn",
         ]
         with running(command, self.home / "prometheus.log", self.port):
-            eventually(self._scrapes, lambda seen: len(seen) == 1 + len(self.servers), seconds=30)
+            eventually(self._scrapes, lambda seen: len(seen) == self.answering, seconds=30)
             yield
 
     def _config(self) -> dict[str, Any]:
@@ -62,7 +70,7 @@ class Prometheus:
             for version, port in self.servers.items()
         ]
         return {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "global": {"scrape_interval": SCRAPES, "scrape_timeout": SCRAPES},
             "scrape_configs": [
                 {"job_name": "gateway", "static_configs": [{"targets": [f"127.0.0.1:{self.gateway_port}"]}]},
                 {"job_name": "servers", "static_configs": servers},
@@ -72,7 +80,7 @@ class Prometheus:
     def collected(self) -> None:
         """Return once every target has been read anew. A gateway counts a request just after it has answered it."""
         asked = time.time() + SETTLES
-        eventually(self._scrapes, lambda seen: bool(seen) and min(seen) > asked, seconds=20)
+        eventually(self._scrapes, lambda seen: len(seen) == self.answering and min(seen) > asked, seconds=20)
 
     def _scrapes(self) -> list[float]:
         """When each target that answers was read last."""

@@ -125,10 +125,13 @@ def test_a_gateway_that_tells_of_one_version_has_counted_nothing_of_the_other(
     assert len({(each.instance, each.epoch) for each in seen}) == 1
 
 
-def test_a_server_that_has_ended_is_left_out(metrics: PrometheusMetrics, ending: tuple[int, int]) -> None:
+def test_a_server_that_has_ended_is_left_out(
+    metrics: PrometheusMetrics, prometheus: Prometheus, ending: tuple[int, int]
+) -> None:
     """Prometheus marks its series as ended: what it told last is not taken for what it tells now."""
     assert [each.version for each in metrics.read(SLUG, {SHORT_LIVED: ""}, MetricQueries())] == [SHORT_LIVED]
     os.kill(ending[1], signal.SIGKILL)
+    prometheus.answering -= 1
     eventually(lambda: metrics.read(SLUG, {SHORT_LIVED: ""}, MetricQueries()), lambda seen: seen == ())
 
 
