@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 """Longer than any single effect; downloading a model is the slowest."""
+BACK_LEASE = timedelta(seconds=30)
+"""The same while requests are on their way back: longer than a look at a server and a gateway that hang. So long do
+users stay with a bad version when the executor of a rollback is killed."""
 GRACE = timedelta(seconds=1)
 """How long the world may take to follow an effect before the engine acts again; doubled with every attempt."""
 GLANCE = timedelta(milliseconds=25)
@@ -144,7 +147,7 @@ def _claim(transition_id: int, now: datetime) -> Claim | None:
         RegisteredModel.objects.filter(pk=seen.model_id).update(fence=F("fence") + 1)
         fence = max(RegisteredModel.objects.get(pk=seen.model_id).fence, seen.fence + 1)
         free = Transition.objects.filter(_lease_free(now), pk=seen.pk, status=seen.status, fence=seen.fence)
-        if free.update(lease_until=now + LEASE, fence=fence) != 1:
+        if free.update(lease_until=now + _lease(seen), fence=fence) != 1:
             transaction.set_rollback(True)
             return None
         RegisteredModel.objects.filter(pk=seen.model_id).update(fence=fence)
@@ -152,6 +155,12 @@ def _claim(transition_id: int, now: datetime) -> Claim | None:
             pk=seen.pk
         )
     return Claim(row=row, plan=_plan(row), progress=_progress(row), fence=fence)
+
+
+def _lease(row: Transition, effect: effects.Effect | None = None) -> timedelta:
+    """How long nobody else may go on with a transition, should its executor be killed now."""
+    comes_back = row.status == Status.ROLLING_BACK and row.traffic_back_at is None
+    return BACK_LEASE if comes_back and not isinstance(effect, effects.StartServer) else LEASE
 
 
 def _plan(row: Transition) -> Plan:
@@ -269,11 +278,12 @@ def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
     if not effects.satisfied(effect, observed):
         return
     with transaction.atomic():
-        claim.write(lease_until=now + LEASE)
+        claim.write(lease_until=now + _lease(claim.row))
         Effect.objects.filter(pk=intent.pk).update(outcome=Effect.Outcome.DONE, finished_at=now, last_error="")
         variants.follow(claim.row, effect, now)
-        details = {"effect": intent.summary, "attempts": intent.attempts}
-        record(f"{intent.kind}_changed", actor=STAGEGATE, now=now, transition=claim.row, details=details)
+        if intent.finished_at is None:
+            details = {"effect": intent.summary, "attempts": intent.attempts}
+            record(f"{intent.kind}_changed", actor=STAGEGATE, now=now, transition=claim.row, details=details)
 
 
 def _do(claim: Claim, effect: effects.Effect, observed: Observed, now: datetime) -> datetime | None:
@@ -343,11 +353,12 @@ def _smoke(claim: Claim, now: datetime) -> datetime:
 def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect:
     """The open intent for this effect, attempted ``now``, unless the last attempt still has time."""
     with transaction.atomic():
-        claim.write(lease_until=now + LEASE, started_at=claim.row.started_at or now)
+        claim.write(lease_until=now + _lease(claim.row, effect), started_at=claim.row.started_at or now)
         intent = claim.row.effects.filter(outcome=Effect.Outcome.OPEN).first()
         if intent is not None and intent.key != effect.key:
             Effect.objects.filter(pk=intent.pk).update(outcome=Effect.Outcome.DROPPED, finished_at=now)
             intent = None
+        intent = intent or _reopened(claim, effect)
         if intent is None:
             return Effect.objects.create(
                 transition=claim.row,
@@ -361,9 +372,22 @@ def _journal(claim: Claim, effect: effects.Effect, now: datetime) -> Effect:
             )
         if now < intent.attempted_at + _patience(intent.attempts):
             return intent
-        Effect.objects.filter(pk=intent.pk).update(attempts=F("attempts") + 1, attempted_at=now)
+        again = {"attempts": F("attempts") + 1, "attempted_at": now, "payload": effects.dump(effect)}
+        Effect.objects.filter(pk=intent.pk).update(**again)
         intent.refresh_from_db()
         return intent
+
+
+def _reopened(claim: Claim, effect: effects.Effect) -> Effect | None:
+    """The line of a server that failed after it was started: it is started again under the same one, at longer and
+    longer intervals, or journal and record would grow for as long as somebody lets it try."""
+    last = claim.row.effects.order_by("-pk").first()
+    if last is None or not isinstance(effect, effects.StartServer) or last.key != effect.key:
+        return None
+    if Effect.objects.filter(pk=last.pk, outcome=Effect.Outcome.DONE).update(outcome=Effect.Outcome.OPEN) != 1:
+        return None
+    last.refresh_from_db()
+    return last
 
 
 def _patience(attempts: int) -> timedelta:

@@ -207,7 +207,7 @@ def _server(plan: Plan, progress: Progress, version: int, observed: Observed, no
     if given_up is not None:
         return given_up
     if seen.phase in (ServerPhase.ABSENT, ServerPhase.FAILED):
-        return Do(StartServer(version))
+        return Do(StartServer(version, after=seen.detail if seen.phase == ServerPhase.FAILED else ""))
     return Wait(now + SOON, "The model server is loading its model.")
 
 

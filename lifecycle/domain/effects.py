@@ -56,9 +56,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class StartServer:
-    """A server for this version exists; whether it is ready is seen later."""
+    """A server for this version exists; whether it is ready is seen later.
+
+    ``after`` is the error with which the server before it ended, "" for the first one.
+    """
 
     version: int
+    after: str = ""
 
     @property
     def key(self) -> str:
@@ -116,8 +120,9 @@ class SetTags:
 Effect = StartServer | ShiftTraffic | SetStage | SetAlias | SetTags
 
 TRAFFIC = "traffic"
+SERVER = "server"
 _KINDS: dict[str, type[Any]] = {
-    "server": StartServer,
+    SERVER: StartServer,
     TRAFFIC: ShiftTraffic,
     "stage": SetStage,
     "alias": SetAlias,

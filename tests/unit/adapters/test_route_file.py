@@ -47,6 +47,26 @@ def test_retries_are_for_users_alone() -> None:
     assert "middlewares" not in http["services"]["iris--copies"]
 
 
+@pytest.mark.parametrize(
+    ("weights", "attempts"),
+    [
+        ((100,), 3),
+        ((100, 0), 3),
+        ((50, 50), 3),
+        ((80, 20), 8),
+        ((20, 70, 10), 15),
+        ((95, 5), 30),
+        ((99, 1), 30),
+        ((0,), 3),
+    ],
+)
+def test_a_request_is_tried_until_the_lightest_version_has_had_its_turn(
+    weights: tuple[int, ...], attempts: int
+) -> None:
+    backends = [Backend(version, "http://127.0.0.1:8200", weight) for version, weight in enumerate(weights, 1)]
+    assert route("iris", backends)["http"]["middlewares"]["iris--retry"] == {"retry": {"attempts": attempts}}
+
+
 def test_mirrors_are_bounded_in_time_number_and_size() -> None:
     http = route("iris", SHADOWED, mirrors={3: 40})["http"]
     mirroring = http["services"]["iris--copies"]["mirroring"]
