@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from statistics import median
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet, Sum
 
 from lifecycle import disagreements
+from lifecycle.domain.effects import SERVER
 from lifecycle.domain.permissions import STAGEGATE, Action, Actor, may
 from lifecycle.domain.stages import Stage
 from lifecycle.history import previous_version, production_version
@@ -26,7 +27,17 @@ from lifecycle.models import (
     Variant,
     VariantRole,
 )
-from lifecycle.rollbacks import GIVES_WAY, drill_refusal, gives_way, is_warm
+from lifecycle.queries_serving import failing
+from lifecycle.rollbacks import (
+    GIVES_WAY,
+    can_be_replaced,
+    drill_refusal,
+    gives_way,
+    is_warm,
+    replaced_by,
+    warm_among,
+    who_could_come_back,
+)
 
 FIVE_MINUTES = timedelta(minutes=5)
 """Within this time the lifecycle strategy wants a rollback to be done."""
@@ -63,9 +74,38 @@ class RollbackOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerWait:
+    """What a rollback waits for: the server of ``version``, which was started ``starts`` times since ``since``, the
+    last time after ``error``, "" where none is known."""
+
+    version: ModelVersion
+    since: datetime
+    starts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Other ways for a rollback of Production that is under way.
+
+    ``targets`` are the versions that can come back instead, the one that served last first, and ``older`` says how many
+    more there are. ``stop`` is None where that rollback ends serving itself. ``wait`` is None where it waits for no
+    server, and ``meanwhile`` says what becomes of it and of the version that leaves, whichever way is chosen.
+    """
+
+    transition: Transition
+    wait: ServerWait | None
+    targets: tuple[RollbackOffer, ...]
+    older: int
+    stop: RollbackOffer | None
+    meanwhile: str
+
+
+@dataclass(frozen=True, slots=True)
 class Offers:
     """All buttons of a model; None: there is no such button here, or not for this person."""
 
+    another: WayOut | None = None
     turn_back: RollbackOffer | None = None
     emergency: RollbackOffer | None = None
     graceful: RollbackOffer | None = None
@@ -83,16 +123,18 @@ class Offers:
 def offers(model: RegisteredModel, actor: Actor) -> Offers:
     """What this person can do about what the model serves, in about ten queries."""
     rows = Transition.objects.filter(model=model, status__in=ACTIVE)
-    active = rows.select_related("model", "version", "stable").first()
+    active = rows.select_related("model", "version", "stable", "previous").first()
     serving = production_version(model)
     found: dict[str, RollbackOffer | None] = {}
+    another = None
     if may(actor, Action.ROLL_BACK):
         found = _to_roll_back(model, serving, active)
+        another = _to_go_another_way(active) if active and serving and can_be_replaced(active) else None
     if may(actor, Action.DRILL) and serving is not None:
         found["drill"] = _to_drill(serving, active)
     if may(actor, Action.RECONCILE):
         found["reconcile"] = _to_reconcile(model, active)
-    return Offers(**found)
+    return Offers(another=another, **found)
 
 
 def offers_here(transition: Transition, actor: Actor) -> Offers | None:
@@ -134,7 +176,7 @@ def _to_roll_back(
 
 def _to_turn_back(running: Transition) -> RollbackOffer:
     if running.status == Status.ROLLING_BACK:
-        return RollbackOffer(Deed.TURN_BACK, refusal="A rollback is under way.", version=running.version)
+        return RollbackOffer(Deed.TURN_BACK, refusal=_under_way(running), version=running.version)
     if running.stable is None:
         return RollbackOffer(
             Deed.TURN_BACK,
@@ -144,11 +186,88 @@ def _to_turn_back(running: Transition) -> RollbackOffer:
     return RollbackOffer(
         Deed.TURN_BACK,
         f"100 % of {running.model.name} goes back to {running.stable.label} at once, and {running.version.label} "
-        f"stays in {running.from_stage}.",
+        f"stays in {running.from_stage}.{_although(running.model, running.stable)}",
         version=running.version,
         target=running.stable,
         warm=True,
     )
+
+
+def _under_way(running: Transition) -> str:
+    if not can_be_replaced(running):
+        return "A rollback is under way."
+    return f"A rollback to {running.previous.label} is under way." if running.previous else "Serving is being stopped."
+
+
+TARGETS_SHOWN = 10
+SHOWN_ERROR = 600
+LATEST_STARTS = 3
+"""Where none of so many starts names an error, there is none to be shown."""
+
+
+def _to_go_another_way(running: Transition) -> WayOut:
+    could = who_could_come_back(running.model, running.version, besides=running.previous)
+    shown = could[:TARGETS_SHOWN]
+    warm = warm_among(shown)
+    leaves = _LEAVES[Deed.EMERGENCY if running.emergency else Deed.GRACEFUL]
+    return WayOut(
+        transition=running,
+        wait=server_wait(running),
+        targets=tuple(_instead(running, each, warm=each.pk in warm) for each in shown),
+        older=len(could) - len(shown),
+        stop=_stop_instead(running, running.previous) if running.previous else None,
+        meanwhile=f"{_given_up(running.previous)} {running.version.label} {leaves}, as it was to be.",
+    )
+
+
+def _given_up(comes_back: ModelVersion | None) -> str:
+    return f"The rollback to {comes_back.label} is given up." if comes_back else "Serving does not end."
+
+
+def _stop_instead(running: Transition, comes_back: ModelVersion) -> RollbackOffer:
+    words = f"{_nobody_serves(running.model)} {_given_up(comes_back)} {running.version.label} is archived."
+    return RollbackOffer(Deed.STOP, words, version=running.version)
+
+
+def _instead(running: Transition, target: ModelVersion, *, warm: bool) -> RollbackOffer:
+    name = running.model.name
+    if warm:
+        words = f"100 % of {name} goes to {target.label} at once: its server is running."
+        return RollbackOffer(Deed.EMERGENCY, words, version=running.version, target=target, warm=True)
+    now_with = running.previous if running.traffic_back_at else running.version
+    stay = f"requests stay with {now_with.label}" if now_with else "requests get an error (503)"
+    words = f"100 % of {name} goes to {target.label} as soon as its server has started. Until then {stay}."
+    return RollbackOffer(Deed.EMERGENCY, words, version=running.version, target=target)
+
+
+def instead_of(transition: Transition) -> Transition | None:
+    """The rollback that took the place of this one before its end; None where none did."""
+    return replaced_by(transition)
+
+
+def server_wait(transition: Transition) -> ServerWait | None:
+    """None where a rollback is over, has its traffic back, or started no server."""
+    version = transition.previous
+    goes = transition.kind == Kind.ROLLBACK and transition.status == Status.ROLLING_BACK
+    if version is None or not goes or transition.traffic_back_at is not None:
+        return None
+    starts = transition.effects.filter(kind=SERVER, payload__version=version.version)
+    found = starts.aggregate(since=Min("intended_at"), starts=Sum("attempts"))
+    if found["since"] is None:
+        return None
+    latest = starts.order_by("-pk").values_list("last_error", "payload")[:LATEST_STARTS]
+    errors = (error or payload.get("after", "") for error, payload in latest)
+    return ServerWait(version, found["since"], found["starts"], _end_of(next(filter(None, errors), "")))
+
+
+def _end_of(error: str) -> str:
+    """A log says last what went wrong."""
+    return error if len(error) <= SHOWN_ERROR else f"…{error[-SHOWN_ERROR:]}"
+
+
+def _although(model: RegisteredModel, target: ModelVersion) -> str:
+    """What speaks against sending everything there, where that version fails itself."""
+    return next((f" But {each.in_short}" for each in failing(model) if each.version.pk == target.pk), "")
 
 
 _LEAVES = {
@@ -165,11 +284,15 @@ def _to_go_back(deed: Deed, serving: ModelVersion, target: ModelVersion, active:
 
 
 def _to_stop(model: RegisteredModel, serving: ModelVersion, active: Transition | None) -> RollbackOffer:
-    words = (
-        f"Nobody serves {model.name} any more: every request is answered with an error (503) until somebody promotes "
-        f"a version. {serving.label} is archived."
-    )
+    words = f"{_nobody_serves(model)} {serving.label} is archived."
     return RollbackOffer(Deed.STOP, words + _beside(active), version=serving)
+
+
+def _nobody_serves(model: RegisteredModel) -> str:
+    return (
+        f"Nobody serves {model.name} any more: every request is answered with an error (503) until somebody promotes "
+        "a version."
+    )
 
 
 def _beside(active: Transition | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from lifecycle.history import previous_version, production_history, production_v
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
+    Deletion,
+    DeletionStatus,
     Disagreement,
     Effect,
     Kind,
@@ -145,10 +147,37 @@ def gives_way(active: Transition) -> bool:
     return only_waits and (active.kind == Kind.PROMOTION or active.from_stage == Stage.STAGING)
 
 
-def _brings_somebody_else(active: Transition | None, to_version: int | None, stop: bool) -> bool:
-    """Whether a rollback of Production is under way, and another way out of it is asked for: the version that it
+def can_be_replaced(active: Transition) -> bool:
+    """Whether it is a rollback of Production that is under way: another one takes its place, as the version that it
     brings back may not start, or fail as well."""
-    if active is None or active.kind != Kind.ROLLBACK or active.from_stage != Stage.PRODUCTION:
+    leaves_production = active.kind == Kind.ROLLBACK and active.from_stage == Stage.PRODUCTION
+    return leaves_production and active.status == Status.ROLLING_BACK
+
+
+def replaced_by(row: Transition) -> Transition | None:
+    """The rollback that took the place of this one before its end; None where none did."""
+    if row.kind != Kind.ROLLBACK or row.status != Status.CANCELLED:
+        return None
+    later = Transition.objects.filter(model=row.model_id, version=row.version_id, kind=Kind.ROLLBACK, pk__gt=row.pk)
+    return later.select_related("version", "previous").order_by("pk").first()
+
+
+def who_could_come_back(
+    model: RegisteredModel, leaves: ModelVersion, *, besides: ModelVersion | None
+) -> list[ModelVersion]:
+    """Every version that a rollback from ``leaves`` may be asked to bring back, but ``besides``: the one that entered
+    Production last comes first."""
+    history = production_history(model)
+    out = [each.pk for each in (leaves, besides) if each is not None]
+    deleted = Deletion.objects.exclude(status=DeletionStatus.DONE).values("version")
+    rows = model.versions.filter(removed_at=None, version__in=history).exclude(pk__in=out).exclude(pk__in=deleted)
+    known = {row.version: row for row in rows}
+    return [known[number] for number in history if number in known]
+
+
+def _brings_somebody_else(active: Transition | None, to_version: int | None, stop: bool) -> bool:
+    """Whether a rollback of Production is under way, and another way out of it is asked for."""
+    if active is None or not can_be_replaced(active):
         return False
     comes = active.previous.version if active.previous else None
     return (stop or to_version is not None) and comes != (None if stop else to_version)
@@ -160,7 +189,7 @@ def _check_no_rollback(active: Transition | None) -> None:
     if active.kind == Kind.ROLLBACK and active.from_stage == Stage.PRODUCTION and active.previous is not None:
         raise RefusedError(
             f"A rollback to {active.previous.label} is under way already. If that version does not start, or fails as "
-            "well, ask by the API for another one (to_version), or to stop serving (stop).",
+            "well, choose another one or stop serving: on the page of that rollback, or by the API (to_version, stop).",
             rule="already_rolling_back",
         )
     if active.kind == Kind.ROLLBACK or active.status == Status.ROLLING_BACK:
@@ -222,7 +251,13 @@ def _begin(
 
 def is_warm(version: ModelVersion) -> bool:
     """Whether its server is kept running, as far as the tables know."""
-    return Variant.objects.filter(version=version, retiring=False).exclude(url="").exists()
+    return version.pk in warm_among([version])
+
+
+def warm_among(versions: Iterable[ModelVersion]) -> frozenset[int]:
+    """The primary keys of those of them that ``is_warm`` holds for."""
+    rows = Variant.objects.filter(version__in=[each.pk for each in versions], retiring=False).exclude(url="")
+    return frozenset(rows.values_list("version", flat=True))
 
 
 def drill_refusal(current: ModelVersion, other: ModelVersion) -> RefusedError | None:

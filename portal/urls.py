@@ -61,6 +61,7 @@ urlpatterns = [
     path("transitions/<int:pk>/reject/", transitions.reject, name="reject"),
     path("transitions/<int:pk>/cancel/", transitions.cancel, name="cancel"),
     path("transitions/<int:pk>/roll-back/", transitions.roll_back, name="roll-back"),
+    path("transitions/<int:pk>/another-way/", rollbacks.replace, name="replace-rollback"),
     path("transitions/<int:pk>/charts/", rollouts.transition_charts, name="transition-charts"),
     path("transitions/<int:pk>/pause/", rollouts.pause, name="rollout-pause"),
     path("transitions/<int:pk>/resume/", rollouts.resume, name="rollout-resume"),

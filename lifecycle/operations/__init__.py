@@ -12,6 +12,7 @@ from lifecycle.operations.retention import place_hold, release_hold, start_clean
 from lifecycle.operations.rollbacks import (
     drill,
     reconcile,
+    replace_rollback,
     review_rollback,
     roll_back,
     roll_back_transition,
@@ -44,6 +45,7 @@ __all__ = [
     "record_evidence",
     "reject",
     "release_hold",
+    "replace_rollback",
     "report_business_metrics",
     "request_transition",
     "resume",

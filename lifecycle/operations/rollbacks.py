@@ -70,6 +70,53 @@ def _is_meant(active: Transition, to_version: int | None, stop: bool) -> bool:
     return active.status == Status.APPROVED and not something_else
 
 
+def replace_rollback(
+    *,
+    transition: Transition,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    to_version: int | None = None,
+    stop: bool = False,
+) -> Transition:
+    """Give a rollback of Production up while it is under way: ``to_version`` comes back instead, or nobody (``stop``).
+
+    The version that leaves goes where that rollback takes it. ``transition`` is the rollback that the person saw: of
+    two people who decide at once, or of two clicks, the second one is told what the first one did. Raises RefusedError.
+    """
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+        cleaned = need_reason(reason)
+        active = active_transition(transition.model)
+        if active is None or active.pk != transition.pk:
+            raise _decided_already(transition, actor)
+        if not rollbacks.can_be_replaced(active):
+            raise RefusedError("Only a rollback of what serves Production can go another way.", rule="not_a_rollback")
+        if to_version is None and not stop:
+            raise RefusedError("Choose the version to go back to, or stop serving.", rule="no_way_chosen", status=422)
+        return rollbacks.start(
+            model=active.model,
+            reason=cleaned,
+            by=actor,
+            now=now,
+            emergency=stop or active.emergency,
+            to_version=to_version,
+            stop=stop,
+        )
+
+
+def _decided_already(transition: Transition, actor: Actor) -> RefusedError:
+    """What happened to a rollback that is not under way any more."""
+    row = Transition.objects.select_related("previous", "version").get(pk=transition.pk)
+    instead = rollbacks.replaced_by(row)
+    if instead is None:
+        words = f"This rollback is over: it is {row.get_status_display()}. Nothing was changed."
+        return RefusedError(words, rule="already_ended")
+    who = "You have" if actor.user_id == instead.requested_by_id else f"{instead.requested_by_name} has"
+    way = f"to go back to {instead.previous.label}" if instead.previous else "to stop serving"
+    words = f"{who} decided already {way}: “{instead.reason[:200]}” Nothing else was changed."
+    return RefusedError(words, rule="already_decided")
+
+
 def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
     with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):

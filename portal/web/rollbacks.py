@@ -57,6 +57,30 @@ def roll_back(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
+def replace(request: HttpRequest, pk: int) -> HttpResponse:
+    """Another way out of a rollback that is under way; whoever comes second sees what the first one chose."""
+    transition = transition_for(request, pk)
+    form = RollbackForm(request.POST)
+    if not form.is_valid():
+        return invalid(request, form, back="transition", pk=pk)
+    asked = form.cleaned_data
+    try:
+        changed = operations.replace_rollback(
+            transition=transition,
+            reason=asked["reason"],
+            actor=actor_of(request),
+            now=timezone.now(),
+            to_version=asked["to_version"],
+            stop=asked["stop"],
+        )
+    except operations.RefusedError as error:
+        transition.refresh_from_db()
+        instead = queries_rollbacks.instead_of(transition)
+        return refused(request, error, back="transition", pk=instead.pk if instead else pk)
+    return redirect("transition", pk=changed.pk)
+
+
+@require_POST
 def withdraw(request: HttpRequest, slug: str, version: int) -> HttpResponse:
     found = version_for(request, slug, version)
     where = {"slug": found.model.slug, "version": found.version}

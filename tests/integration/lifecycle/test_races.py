@@ -8,9 +8,11 @@ from django.db import connection
 from lifecycle import engine, operations
 from lifecycle.domain.permissions import Actor, Role
 from lifecycle.domain.stages import Stage
-from lifecycle.models import ACTIVE, Approval, AuditEntry, Status, Transition
+from lifecycle.models import ACTIVE, Approval, AuditEntry, Status, Transition, VariantRole
 from lifecycle.operations import RefusedError
+from lifecycle.ports import VersionRef
 from portal.accounts.models import User
+from tests.support.served import promoted, serves
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,6 +78,23 @@ def test_ten_rollback_clicks_are_one_rollback(world):
     world.in_production(2)
     results = at_once([lambda: world.roll_back() for _ in range(10)])
     assert len(winners(results)) == 1
+
+
+def test_ten_decisions_about_a_rollback_that_waits_are_one(world):
+    promoted(world, 1, 2, 3)
+    serves(world, {1: 0, 3: 100}, {1: VariantRole.WARM, 3: VariantRole.PRODUCTION})
+    world.serving.broken.add(VersionRef("iris", 2))
+    waits = world.tick(world.roll_back(), times=2)
+
+    def decide(number):
+        way = {"to_version": 1} if number % 2 else {"stop": True}
+        actor = world.people["mia" if number % 3 else "emil"]
+        return operations.replace_rollback(transition=waits, reason="Enough.", actor=actor, now=world.now, **way)
+
+    results = at_once([lambda number=number: decide(number) for number in range(10)])
+    (chosen,) = winners(results)
+    assert {each.rule for each in results if isinstance(each, RefusedError)} == {"already_decided"}
+    assert Transition.objects.get(status__in=ACTIVE).pk == chosen.pk
 
 
 def test_ten_people_who_send_a_rollout_on_at_once_move_it_one_step(world):
