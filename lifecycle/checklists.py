@@ -10,6 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
+from lifecycle.check_queue import why_not_loaded
 from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
 from lifecycle.domain.facts import Facts, VersionFacts
 from lifecycle.domain.findings import Finding, Gate, State
@@ -35,11 +36,13 @@ EVIDENCE_PAGE = 20
 class Line:
     """One criterion. ``check`` is the newest run of the check that measures it, where there was one.
 
-    ``may_run``, ``may_report`` and ``may_waive`` say what this person is to be offered.
+    ``barred`` says why Stagegate does not run that check, "" where it does. ``may_run``, ``may_report`` and
+    ``may_waive`` say what this person is to be offered.
     """
 
     finding: Finding
     check: CheckRun | None = None
+    barred: str = ""
     may_run: bool = False
     may_report: bool = False
     may_waive: bool = False
@@ -126,7 +129,10 @@ def of_version(page: VersionPage, actor: Actor, now: datetime) -> tuple[Checklis
             Checklist(
                 gate=gate,
                 policy=policy,
-                lines=tuple(_line(finding, runs.get(finding.criterion), rights) for finding in gate.findings),
+                lines=tuple(
+                    _line(finding, runs.get(finding.criterion), rights, _barred(finding, version, in_force, now))
+                    for finding in gate.findings
+                ),
                 approvals=policy.values.approvals(gate.to_stage),
                 steps=_steps(version, gate.to_stage, policy),
                 waiver_ends=_waiver_ends(in_force, now) if rights.waive else (),
@@ -199,12 +205,17 @@ def _runnable(variant: Variant | None) -> frozenset[Criterion]:
     return frozenset(checks if variant and variant.weight else checks - {Criterion.DRIFT})
 
 
-def _line(finding: Finding, check: CheckRun | None, rights: _Rights) -> Line:
+def _barred(finding: Finding, version: ModelVersion, policy: Policy, now: datetime) -> str:
+    return "" if finding.holds else why_not_loaded(version, finding.criterion, policy.values, now)
+
+
+def _line(finding: Finding, check: CheckRun | None, rights: _Rights, barred: str) -> Line:
     criterion = finding.criterion
     return Line(
         finding=finding,
         check=check,
-        may_run=criterion in rights.run,
+        barred=barred,
+        may_run=criterion in rights.run and not barred,
         may_report=rights.report and criterion in FROM_OUTSIDE,
         may_waive=rights.waive and criterion not in rights.never_waived and not finding.holds,
     )

@@ -23,10 +23,17 @@ from django.utils import timezone
 
 from lifecycle import adapters, artifacts, mirror
 from lifecycle.audit import record
-from lifecycle.check_queue import queue
+from lifecycle.check_queue import (
+    LOADS_THE_MODEL,
+    ScanState,
+    call_off,
+    queue,
+    scan_before,
+    why_unasked,
+)
 from lifecycle.checks import artifact_scan, drift, load_test, malformed_input
 from lifecycle.checks.base import CheckCancelledError, Entry, Result, Subject
-from lifecycle.dispatch import CHECKS_QUEUE, send
+from lifecycle.dispatch import CHECKS_QUEUE, send, wake_check
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.gates import Source
 from lifecycle.domain.permissions import STAGEGATE
@@ -41,6 +48,8 @@ from lifecycle.models import (
     Observation,
     Policy,
     RegisteredModel,
+    Status,
+    Transition,
     Variant,
 )
 from lifecycle.policies import current_policy
@@ -64,6 +73,7 @@ RETRY = timedelta(seconds=15)
 REMIND = timedelta(seconds=30)
 """How long a queued run is left to its message before another one is sent."""
 LOOK_AGAIN_SECONDS = 0.2
+WAITS_FOR_SCAN = "waiting for the scan of its files"
 NEW = timedelta(days=7)
 """What was registered longer ago is checked when somebody asks: an old registry is not scanned as a whole."""
 AT_ONCE = 20
@@ -74,6 +84,10 @@ CANDIDATES = 50
 
 class ServerFailedError(Exception):
     """The version's server does not start: that is a result, not a mishap."""
+
+
+class CalledOffError(Exception):
+    """What would be found is of no use to anybody any more, or must not be looked for; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +114,15 @@ class Claim:
 def run(check_id: int) -> None:
     """Carry one run out, unless somebody else has it or it has ended.
 
-    1. Claim it by a conditional update.
-    2. Read the version afresh, and get its files.
-    3. Start a server for it, where the check needs one, that no user's request reaches.
-    4. Measure.
-    5. Write evidence, outcome and audit entry in one transaction.
+    1. Leave it in the queue while the scan of the files has to come first.
+    2. Claim it by a conditional update.
+    3. Read the version afresh, and get its files.
+    4. Start a server for it, where the check needs one, that no user's request reaches.
+    5. Measure.
+    6. Write evidence, outcome and audit entry in one transaction.
     """
+    if _has_to_wait(check_id, timezone.now()):
+        return
     claim = _claim(check_id, timezone.now())
     if claim is None:
         return
@@ -114,6 +131,8 @@ def run(check_id: int) -> None:
         _conclude(claim, version, result, timezone.now())
     except CheckCancelledError:
         logger.info("check %s was cancelled or taken over", check_id)
+    except CalledOffError as error:
+        call_off(claim.check, str(error), timezone.now())
     except TemporaryError as error:
         _try_later(claim, str(error), timezone.now())
     except PermanentError as error:
@@ -123,6 +142,20 @@ def run(check_id: int) -> None:
 
 
 # ---------------------------------------------------------------- claiming
+
+
+def _has_to_wait(check_id: int, now: datetime) -> bool:
+    """Whether a queued check that loads the model cannot begin yet, or ever, because of the scan of the files."""
+    rows = CheckRun.objects.select_related("version__model", "policy")
+    check = rows.filter(pk=check_id, status=CheckStatus.QUEUED, criterion__in=LOADS_THE_MODEL).first()
+    if check is None:
+        return False
+    scan = scan_before(check.version, Criterion(check.criterion), check.policy.values, now)
+    if scan.why:
+        call_off(check, scan.why, now)
+    elif scan.state == ScanState.UNDER_WAY:
+        CheckRun.objects.filter(pk=check.pk, status=CheckStatus.QUEUED).update(phase=WAITS_FOR_SCAN)
+    return scan.state != ScanState.LET_GO
 
 
 def _claim(check_id: int, now: datetime) -> Claim | None:
@@ -170,6 +203,7 @@ def _measure(claim: Claim) -> tuple[Result, ModelVersion]:
     version = _fresh(claim)
     with tempfile.TemporaryDirectory(prefix="check-", dir=_scratch()) as folder:
         files = _files(claim, version, Path(folder), fresh=entry.fresh_files)
+        _need_scanned(claim, version)
         subject = Subject(
             ref=VersionRef(version.model.name, version.version),
             slug=version.model.slug,
@@ -216,6 +250,14 @@ def _files(claim: Claim, version: ModelVersion, folder: Path, *, fresh: bool) ->
     artifacts.note_files(version, folder, listing=listing, now=timezone.now())
     version.refresh_from_db()
     return folder
+
+
+def _need_scanned(claim: Claim, version: ModelVersion) -> None:
+    """The files that were fetched may be other ones than those that were scanned when this was let go. Raises
+    CalledOffError."""
+    criterion, policy = Criterion(claim.check.criterion), claim.check.policy.values
+    if scan_before(version, criterion, policy, timezone.now()).state != ScanState.LET_GO:
+        raise CalledOffError("The version's files are no longer those that passed the artifact scan.")
 
 
 def _check_served_files(version: ModelVersion) -> None:
@@ -277,8 +319,9 @@ def _conclude(claim: Claim, version: ModelVersion, result: Result, now: datetime
         measured = (version.run_id, version.source, version.artifact_digest)
         if (current.run_id, current.source, current.artifact_digest) != measured:
             raise PermanentError("The version's files changed while they were checked. Start the check again.")
-        if current.domain_stage == Stage.ARCHIVED:
-            raise PermanentError("The version was archived while it was checked, and archived versions are read-only.")
+        unasked = why_unasked(claim.check, current)
+        if unasked:
+            raise CalledOffError(unasked)
         status = CheckStatus.PASSED if result.passed else CheckStatus.FAILED
         claim.write(status=status, progress=100, phase="", finished_at=now, lease_until=None)
         evidence = append(
@@ -294,6 +337,7 @@ def _conclude(claim: Claim, version: ModelVersion, result: Result, now: datetime
             measurements={**result.measurements, "policy": claim.check.policy.number},
         )
         CheckRun.objects.filter(pk=claim.check.pk).update(evidence=evidence)
+        _wake_waiting(claim.check)
 
 
 def _author(check: CheckRun) -> str:
@@ -317,6 +361,18 @@ def _break(claim: Claim, why: str, now: datetime) -> None:
         if _write_unless_lost(claim, **ended):
             details = {"criterion": claim.check.criterion, "error": why}
             record("check_broken", actor=STAGEGATE, now=now, version=claim.check.version, details=details)
+            _wake_waiting(claim.check)
+
+
+def _wake_waiting(ended: CheckRun) -> None:
+    """What waits for the scan that has just ended begins now, or learns that it cannot."""
+    if ended.criterion != Criterion.ARTIFACT_SCAN:
+        return
+    waiting = CheckRun.objects.filter(
+        version=ended.version_id, status=CheckStatus.QUEUED, criterion__in=LOADS_THE_MODEL
+    )
+    for pk in waiting.values_list("pk", flat=True):
+        wake_check(pk)
 
 
 def _write_unless_lost(claim: Claim, **values: object) -> bool:
@@ -340,6 +396,13 @@ def sweep(*, now: datetime) -> int:
     return len(rows)
 
 
+def call_off_unasked(*, now: datetime) -> int:
+    """End the runs whose result nobody asks for any more; return how many."""
+    unfinished = CheckRun.objects.filter(status__in=UNFINISHED_CHECKS).select_related("version__model")
+    found = ((check, why_unasked(check, check.version)) for check in unfinished)
+    return sum(call_off(check, why, now) for check, why in found if why)
+
+
 def start_due(*, now: datetime) -> int:
     """Queue the checks that the policies want without being asked; return how many.
 
@@ -357,26 +420,39 @@ def start_due(*, now: datetime) -> int:
 
 def _wanted(now: datetime) -> Iterator[tuple[ModelVersion, Criterion, Policy]]:
     """What is to be started, versions in Staging first, then new ones; bounded, the rest comes with the next call."""
-    usable = ModelVersion.objects.filter(removed_at=None, status="READY", model__exact_name=True).select_related(
-        "model"
-    )
+    goes_back = Transition.objects.filter(version=OuterRef("pk"), status=Status.ROLLING_BACK)
+    usable = ModelVersion.objects.filter(~Exists(goes_back), removed_at=None, status="READY", model__exact_name=True)
+    usable = usable.select_related("model")
     policies = _PolicyOfModel(now)
     for criterion in CHECKS:
         for version in _unchecked(usable.filter(stage=to_mlflow(Stage.STAGING)), criterion):
             policy = policies.of(version.model)
-            if criterion in policy.values.checks.in_staging and _has_what_it_needs(version, criterion, policy.values):
+            wanted = criterion in policy.values.checks.in_staging
+            if wanted and _has_what_it_needs(version, criterion, policy.values, now):
                 yield version, criterion, policy
     for criterion in CHECKS:
         new = usable.filter(stage=to_mlflow(Stage.DEVELOPMENT), created_at__gte=now - NEW)
         for version in _unchecked(new, criterion):
-            if criterion in policies.of(version.model).values.checks.in_development:
-                yield version, criterion, policies.of(version.model)
+            policy = policies.of(version.model)
+            wanted = criterion in policy.values.checks.in_development
+            if wanted and _may_be_loaded(version, criterion, policy.values, now):
+                yield version, criterion, policy
 
 
-def _has_what_it_needs(version: ModelVersion, criterion: Criterion, policy: PolicyValues) -> bool:
+def _may_be_loaded(version: ModelVersion, criterion: Criterion, policy: PolicyValues, now: datetime) -> bool:
+    """Not where the scan of its files has failed, and not where a scan ended without a result: a person starts that
+    again."""
+    scan = scan_before(version, criterion, policy, now)
+    if scan.state != ScanState.MISSING:
+        return scan.state != ScanState.FAILED
+    scans = CheckRun.objects.filter(version=version, criterion=Criterion.ARTIFACT_SCAN)
+    return not scans.filter(evidence=None).exists()
+
+
+def _has_what_it_needs(version: ModelVersion, criterion: Criterion, policy: PolicyValues, now: datetime) -> bool:
     """Drift is measured on users' requests: as many as the stay in Staging asks for."""
     if criterion != Criterion.DRIFT:
-        return True
+        return _may_be_loaded(version, criterion, policy, now)
     seen = Observation.objects.filter(version=version, until__gte=version.stage_since or version.created_at)
     return (seen.aggregate(total=Sum("requests"))["total"] or 0) >= max(policy.soak.requests, drift.LEAST)
 
@@ -395,8 +471,10 @@ class _PolicyOfModel:
 
 
 def _unchecked(versions: QuerySet[ModelVersion], criterion: Criterion) -> QuerySet[ModelVersion]:
-    """Those whose files as they are now were never under this check: a run without evidence waits for a person."""
+    """Those whose files as they are now were never under this check: a run without evidence waits for a person, unless
+    Stagegate has called it off."""
     runs = CheckRun.objects.filter(version=OuterRef("pk"), criterion=criterion)
+    runs = runs.exclude(status=CheckStatus.CANCELLED, error__gt="")
     checked = runs.filter(Q(evidence=None) | Q(evidence__artifact_digest=OuterRef("artifact_digest")))
     return versions.filter(~Exists(checked)).order_by("-created_at", "-pk")[:CANDIDATES]
 

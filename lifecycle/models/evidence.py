@@ -85,7 +85,8 @@ class CheckRun(models.Model):
 
     ``progress`` is percent, ``phase`` says in words what is being done. ``requested_by_name`` is "Stagegate" for a run
     that the policy started. ``lease_until`` belongs to the worker that runs it; ``fence`` grows with every claim, and a
-    run that lost its worker is taken up again, at most ``attempts`` 3. ``error`` says why a run is broken.
+    run that lost its worker is taken up again, at most ``attempts`` 3. ``error`` says why a run is broken, or why
+    Stagegate called it off: of a run that a person cancelled it is "".
     """
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="check_runs")

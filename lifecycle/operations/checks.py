@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from lifecycle.audit import record
-from lifecycle.check_queue import queue
+from lifecycle.check_queue import queue, why_not_loaded
 from lifecycle.domain.criteria import Criterion, Origin
 from lifecycle.domain.permissions import Action, Actor
 from lifecycle.models import UNFINISHED_CHECKS, CheckRun, CheckStatus, ModelVersion, Variant
@@ -18,7 +18,11 @@ def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, no
     """Have Stagegate collect evidence for a criterion. Raises RefusedError."""
     with recorded(Action.START_CHECK, actor, now, version=version):
         _check_subject(version, criterion)
-        created = queue(version, criterion, policy=current_policy(version.model, now), actor=actor, now=now)
+        policy = current_policy(version.model, now)
+        barred = why_not_loaded(version, criterion, policy.values, now)
+        if barred:
+            raise RefusedError(f"{barred} So the model is not loaded for this check.", rule="scan_failed")
+        created = queue(version, criterion, policy=policy, actor=actor, now=now)
         if created is None:
             raise RefusedError(
                 f"{criterion.label}: this check is under way already; wait for it, or cancel it.",
@@ -42,7 +46,7 @@ def _check_subject(version: ModelVersion, criterion: Criterion) -> None:
 def cancel_check(*, check: CheckRun, actor: Actor, now: datetime) -> CheckRun:
     """Stop a check that has not ended; its worker notices within seconds. Raises RefusedError."""
     with recorded(Action.START_CHECK, actor, now, version=check.version):
-        ended = {"status": CheckStatus.CANCELLED, "finished_at": now, "lease_until": None, "phase": ""}
+        ended = {"status": CheckStatus.CANCELLED, "finished_at": now, "lease_until": None, "phase": "", "error": ""}
         if CheckRun.objects.filter(pk=check.pk, status__in=UNFINISHED_CHECKS).update(**ended) != 1:
             raise RefusedError("This check has ended already.", rule="already_ended")
         details = {"criterion": check.criterion, "check": check.pk}

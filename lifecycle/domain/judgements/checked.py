@@ -24,7 +24,7 @@ def artifact_scan(policy: Policy, facts: Facts, now: datetime) -> Judgement:
     wanted = "nothing harmful, and every file of a kind that the policy allows"
     if found.counting is None:
         return found.missing(wanted, "Start the artifact scan.")
-    looser = _no_longer_allowed(policy.checks, found.counting.measurements)
+    looser = no_longer_allowed(policy.checks, found.counting.measurements)
     if found.counting.passed and looser:
         why = f"It was scanned when the policy still allowed {listed(looser)}. Start the artifact scan again."
         by, at = found.counting.by, found.counting.at
@@ -39,7 +39,7 @@ def artifact_scan(policy: Policy, facts: Facts, now: datetime) -> Judgement:
 MOST_NAMED = 5
 
 
-def _no_longer_allowed(rules: Checks, measured: Mapping[str, Any]) -> list[str]:
+def no_longer_allowed(rules: Checks, measured: Mapping[str, Any]) -> list[str]:
     """What the scan let pass by its policy and would not by this one, as far as the version's files could hold it."""
     files = _list(measured.get("files"))
     formats = _list(measured.get("formats"))

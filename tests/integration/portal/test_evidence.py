@@ -250,8 +250,23 @@ def test_ci_starts_and_cancels_a_check(ci, sent):
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     assert ci.post("/api/v1/checks/99/cancel/", content_type="application/json").status_code == 404
     rows = ci.get(ADDRESS + "checks/").json()["results"]
-    assert [(row["criterion"], row["requested_by"]) for row in rows] == [("load_test", "ci")]
-    assert CheckRun.objects.get().status == CheckStatus.CANCELLED
+    assert {(row["criterion"], row["requested_by"]) for row in rows} == {("load_test", "ci"), ("artifact_scan", "ci")}
+    assert CheckRun.objects.get(pk=pk).status == CheckStatus.CANCELLED
+
+
+def test_what_failed_the_scan_is_not_loaded_and_its_page_says_so(ci, sent, signed_in):
+    version = ModelVersion.objects.get(version=1)
+    of_these_files = {"run_id": version.run_id, "source": version.source, "artifact_digest": version.artifact_digest}
+    Evidence.objects.create(
+        version=version, criterion="artifact_scan", passed=False, origin="check", detail="model.pkl holds code.",
+        recorded_by="Stagegate", recorded_at=version.created_at, **of_these_files,
+    )  # fmt: skip
+    problem = assert_problem(post(ci, "checks/", {"criterion": "load_test"}), 409, "scan_failed")
+    assert "model.pkl holds code." in problem["detail"]
+    ModelVersion.objects.update(stage="Staging")
+    page = signed_in("emil").get(PAGE).content.decode()
+    assert page.count("It is not started: <bdi>Its files did not pass the artifact scan. model.pkl holds code.") == 2
+    assert "Run the load test" not in page
 
 
 # ---------------------------------------------------------------- by hand
