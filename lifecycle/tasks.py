@@ -37,6 +37,7 @@ def check(check_id: int) -> None:
 
 @shared_task(name="lifecycle.start_checks")
 def start_checks() -> None:
+    runner.call_off_unasked(now=timezone.now())
     runner.start_due(now=timezone.now())
     runner.sweep(now=timezone.now())
 
@@ -54,6 +55,7 @@ def observe() -> None:
 @shared_task(name="lifecycle.merge_observations")
 def merge_observations() -> None:
     observing.merge(now=timezone.now())
+    upkeep.thin_out_trials(now=timezone.now())
 
 
 @shared_task(name="lifecycle.retire_idle")

@@ -1,21 +1,32 @@
-"""What is done regularly without being asked: idle servers are stopped."""
+"""What is done regularly without being asked: idle servers are stopped, trials that are over are thinned out."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from lifecycle import adapters
 from lifecycle.audit import record
+from lifecycle.domain import compare, observations
+from lifecycle.domain.compare import MeasureState, VerdictKind
 from lifecycle.domain.permissions import STAGEGATE
-from lifecycle.models import ACTIVE, Transition, Variant, VariantRole
+from lifecycle.models import ACTIVE, Transition, Trial, Variant, VariantRole, Verdict
 from lifecycle.ports import PortError, VersionRef
 
 logger = logging.getLogger(__name__)
+
+DAYS_APART = timedelta(hours=48)
+"""For as long every day in Production stays a trial of its own; observations stay as they were counted as long."""
+
+
+# ---------------------------------------------------------------- idle servers
 
 
 def retire_idle(*, now: datetime) -> int:
@@ -57,3 +68,62 @@ def _mark(variant: Variant) -> bool:
     busy = Transition.objects.filter(status__in=ACTIVE).values("model")
     unchanged = Variant.objects.filter(pk=variant.pk, role=variant.role, weight=0)
     return unchanged.filter(Q(retiring=True) | ~Q(model__in=busy)).update(retiring=True) == 1
+
+
+# ---------------------------------------------------------------- trials that are over
+
+
+def thin_out_trials(*, now: datetime) -> None:
+    """Make one trial of quiet days in Production that followed each other, and forget what no shadow waits for.
+
+    A day is quiet when none of its verdicts named a limit that was breached. The trials of transitions and of stays in
+    Staging are kept as they are, as long as the version.
+    """
+    over = Trial.objects.filter(until__isnull=False).exclude(transition__status__in=ACTIVE)
+    over.exclude(pending={}).update(pending={})
+    for days in _in_a_row(_quiet_days(now)):
+        _merge(days)
+
+
+def _quiet_days(now: datetime) -> QuerySet[Trial]:
+    said = Verdict.objects.filter(trial=OuterRef("pk")).annotate(text=Cast("measures", TextField()))
+    loud = said.filter(Q(kind=VerdictKind.ROLL_BACK) | Q(text__contains=f'"{MeasureState.BREACHED}"'))
+    days = Trial.objects.filter(~Exists(loud), kind=compare.Trial.PRODUCTION, until__lt=now - DAYS_APART)
+    return days.only("version", "weight", "since", "seen_until").order_by("version", "weight", "since", "pk")
+
+
+def _in_a_row(days: Iterable[Trial]) -> Iterator[list[int]]:
+    """The keys of those between which no interval is missing."""
+    row: list[Trial] = []
+    for day in days:
+        if row and not _follows(row[-1], day):
+            yield [each.pk for each in row]
+            row = []
+        row.append(day)
+    yield [each.pk for each in row]
+
+
+def _follows(before: Trial, day: Trial) -> bool:
+    return (before.version_id, before.weight) == (day.version_id, day.weight) and day.since <= before.seen_until
+
+
+def _merge(keys: Sequence[int]) -> None:
+    """The first one takes the others in. Exactly those must go, or nothing changes: somebody else has been here."""
+    if len(keys) < 2:
+        return
+    with transaction.atomic():
+        days = list(Trial.objects.filter(pk__in=keys).order_by("since", "pk"))
+        _, gone = Trial.objects.filter(pk__in=keys[1:]).delete()
+        if len(days) != len(keys) or gone.get(Trial._meta.label) != len(keys) - 1:
+            transaction.set_rollback(True)
+            return
+        last = days[-1]
+        Trial.objects.filter(pk=days[0].pk).update(
+            until=last.until,
+            seen_until=last.seen_until,
+            last_seen=last.last_seen,
+            looks=sum(day.looks for day in days),
+            canary=observations.dump(reduce(observations.add, (observations.load(day.canary) for day in days))),
+            verdict=last.verdict,
+            judged_at=last.judged_at,
+        )

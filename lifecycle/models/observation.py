@@ -90,7 +90,8 @@ class MetricReport(models.Model):
 
 
 class Trial(models.Model):
-    """One period over which a version is judged: a step of a rollout, a stay in Staging, a day in Production.
+    """One period over which a version is judged: a step of a rollout, a stay in Staging, a day in Production, or later
+    the quiet days of it that followed each other.
 
     ``kind`` is a word of ``lifecycle.domain.compare.Trial``. ``weight`` is the version's percentage of requests then.
     ``canary`` and ``stable`` are the counts since it began, up to ``seen_until``; ``last_seen`` is the end of the
