@@ -20,6 +20,7 @@ from lifecycle.domain.observations import Counts
 from lifecycle.domain.permissions import ALLOWED, Action, Actor, Role, may
 from lifecycle.domain.plan import PlannedStep, load_step
 from lifecycle.domain.policy import Policy
+from lifecycle.domain.stages import Stage
 from lifecycle.domain.words import counted, length, listed, percent
 from lifecycle.history import production_version
 from lifecycle.models import (
@@ -33,6 +34,7 @@ from lifecycle.models import (
     Trial,
     Verdict,
 )
+from lifecycle.policies import current_policy
 
 VERDICTS_SHOWN = 50
 
@@ -321,7 +323,7 @@ class _Turn:
         left_out = listed([f"{plan.weight} %" for plan in between])
         return Deed(
             name="promote",
-            label="Send it everything",
+            label=f"Go to {self.plans[-1].weight} % now",
             question="Why not wait?",
             consequences=(f"{self._moves(self.plans[-1])} at once.", f"No stop at {left_out}.", *self._cut_short()),
             although=self._doubts(),
@@ -505,13 +507,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What happened over time. ``width`` is how long a bin lasts; lines are broken after a pause of three of them."""
+    """What happened over time. ``width`` is how long a bin lasts; lines are broken after a pause of three of them.
+
+    ``error_limit`` is how many percent of requests may fail, None where that is not known.
+    """
 
     width: timedelta
     lines: tuple[Line, ...]
     marks: tuple[Mark, ...]
     shares: tuple[tuple[datetime, int], ...] = ()
     """The weights of the version on trial, each from when it held."""
+    error_limit: float | None = None
 
 
 MOST_CLASSES = 6
@@ -534,7 +540,8 @@ def course_of_transition(transition: Transition, now: datetime) -> Course:
     entries = list(AuditEntry.objects.filter(transition=transition.pk, refused=False).order_by("id")[:500])
     verdicts = list(verdicts_of(transition.trials.all())[:VERDICTS_SHOWN])
     width, lines = _lines(versions, since, until, now)
-    return Course(width, lines, _marks(transition, entries, verdicts), _shares(transition, entries))
+    limit = _error_limit(transition.policy.values, is_staging=transition.to_stage == Stage.STAGING)
+    return Course(width, lines, _marks(transition, entries, verdicts), _shares(transition, entries), limit)
 
 
 def course_of_version(standing: Standing, now: datetime) -> Course:
@@ -544,7 +551,14 @@ def course_of_version(standing: Standing, now: datetime) -> Course:
     versions = {trial.version: tone, **({trial.stable: "stable"} if trial.stable else {})}
     verdicts = list(verdicts_of(Trial.objects.filter(pk=trial.pk))[:VERDICTS_SHOWN])
     width, lines = _lines(versions, trial.since, trial.until or now, now)
-    return Course(width, lines, tuple(_verdict_marks(verdicts)))
+    policy = current_policy(trial.version.model, now).values
+    limit = _error_limit(policy, is_staging=trial.kind == compare.Trial.STAGING)
+    return Course(width, lines, tuple(_verdict_marks(verdicts)), error_limit=limit)
+
+
+def _error_limit(policy: Policy, *, is_staging: bool) -> float:
+    """As the judge has it: Staging's limit for what comes to Staging, Production's for anything else."""
+    return policy.comparison.staging_error_rate if is_staging else policy.comparison.production_error_rate
 
 
 def _lines(

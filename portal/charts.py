@@ -34,8 +34,14 @@ _HEIGHT = 460
 _LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left", "itemclick": False}
 _BAR_HEIGHT = 26
 _COURSE_HEIGHT = 300
-_NARROWEST_MARK = 0.045
-"""How near two names of moments may stand, as a part of the axis; of nearer ones the first is shown."""
+_BEYOND_LIMIT = 1.25
+"""How far up an axis goes, as a multiple of the limit that is drawn on it."""
+_BELOW_NOTHING = 0.02
+"""How far down, as a part of how far up: a line that lies on 0 is seen whole."""
+_NARROWEST_MARK = 0.12
+"""How near two names of moments may stand, as a part of the axis; of nearer ones the later is shown."""
+_MOST_TIMES = 4
+"""So many times of day stand beside each other below a chart on a phone."""
 
 
 def load_test(seconds: Sequence[Second], levels: ServiceLevels, *, ramp: float = 0) -> Figure | None:
@@ -53,10 +59,10 @@ def load_test(seconds: Sequence[Second], levels: ServiceLevels, *, ramp: float =
         _line(drawn, 1, "failed", at, [second.failed for second in seconds], LIMIT, dash="dot")
     _line(drawn, 2, "p50", at, [second.p50 for second in seconds], STABLE)
     _line(drawn, 2, "p95", at, [second.p95 for second in seconds], CANARY)
-    _limit(drawn, 1, levels.throughput, f"at least {in_figures(levels.throughput)}")
+    _limit(drawn, levels.throughput, f"at least {in_figures(levels.throughput)}", row=1)
     p50, p95 = levels.latency_p50.total_seconds(), levels.latency_p95.total_seconds()
-    _limit(drawn, 2, p50, f"p50 at most {in_figures(p50)} s")
-    _limit(drawn, 2, p95, f"p95 at most {in_figures(p95)} s")
+    _limit(drawn, p50, f"p50 at most {in_figures(p50)} s", row=2)
+    _limit(drawn, p95, f"p95 at most {in_figures(p95)} s", row=2)
     if ramp > 0:
         drawn.add_vline(x=ramp, line={"dash": "dot", "width": 1.5}, name=SOFT)
     drawn.update_xaxes(title_text="Seconds since the first user", row=2, col=1)
@@ -136,20 +142,24 @@ def in_zone(course: Course, zone: tzinfo) -> Course:
 
 
 def errors(course: Course) -> Figure | None:
-    """Errors per 100 requests of each version, with the interval of every bin. None when nobody answered."""
+    """Errors per 100 requests of each version, with the interval of every bin, and the limit. None when nobody
+    answered."""
     drawn = go.Figure()
     for line in course.lines:
         pieces = _unbroken([point for point in line.points if point.error_rate is not None], course.width)
         _band(drawn, line, pieces)
         _over_time(drawn, line, pieces, lambda point: point.error_rate, hover="%{y:.2f} %")
     drawn.update_yaxes(title_text="% of requests", rangemode="tozero")
+    if course.error_limit is not None and drawn.data:
+        _limit(drawn, course.error_limit, f"at most {in_figures(course.error_limit)} %")
     return _course(drawn, course, headroom=_usual(course))
 
 
 def _usual(course: Course) -> float | None:
-    """How far up the axis has to go to show every rate; the first intervals, of a few requests, reach far beyond."""
+    """How far up the axis has to go to show every rate and the limit; the first intervals, of a few requests, reach
+    far beyond."""
     rates = [point.error_rate for line in course.lines for point in line.points if point.error_rate is not None]
-    return min(max(2 * max(rates), 1.0), 100.0) if rates else None
+    return min(max(2 * max(rates), _BEYOND_LIMIT * (course.error_limit or 0.0), 1.0), 100.0) if rates else None
 
 
 def latency(course: Course) -> Figure | None:
@@ -193,7 +203,7 @@ def _weights(drawn: go.Figure, course: Course) -> None:
         row=2,
         col=1,
     )
-    drawn.update_yaxes(title_text="Weight in %", range=[0, 105], tickvals=[0, 50, 100], row=2, col=1)
+    drawn.update_yaxes(title_text="Weight", ticksuffix=" %", range=[0, 105], tickvals=[0, 50, 100], row=2, col=1)
 
 
 def predictions(course: Course) -> Figure | None:
@@ -207,7 +217,7 @@ def predictions(course: Course) -> Figure | None:
     for row, line in enumerate(lines, start=1):
         for place, name in enumerate(names):
             _part(drawn, row, line, name, alpha=0.85 - 0.65 * place / max(len(names) - 1, 1))
-    drawn.update_yaxes(range=[0, 100], title_text="%")
+    drawn.update_yaxes(range=[0, 100], title_text="% of answers")
     drawn.update_annotations(x=0, xanchor="left")
     return _course(drawn, course, height=_COURSE_HEIGHT + 80, lift=20, showlegend=False)
 
@@ -241,7 +251,7 @@ def side_by_side(parts: Sequence[tuple[str, str, Distribution | None]]) -> Figur
     bins = _bins([each for _, _, each in given])
     drawn = go.Figure()
     for name, tone, counts in given:
-        shares = dict(zip(_names(counts), counts.shares, strict=True))
+        shares = dict(zip(names_of(counts), counts.shares, strict=True))
         drawn.add_bar(
             x=list(range(len(bins))),
             y=[100 * shares.get(each, 0.0) for each in bins],
@@ -251,11 +261,12 @@ def side_by_side(parts: Sequence[tuple[str, str, Distribution | None]]) -> Figur
             hovertemplate=f"{_plain(name)}, %{{customdata}}: %{{y:.1f}} %<extra></extra>",
         )
     drawn.update_xaxes(**_named(bins))
-    drawn.update_yaxes(title_text="%", rangemode="tozero")
+    drawn.update_yaxes(title_text="% of all", rangemode="tozero")
     return _finished(drawn, height=_COURSE_HEIGHT, barmode="group")
 
 
-def _names(counts: Distribution) -> tuple[str, ...]:
+def names_of(counts: Distribution) -> tuple[str, ...]:
+    """What each of its counts is of: a class, or a range of values."""
     return counts.categories or bins_between(counts.edges)
 
 
@@ -374,9 +385,10 @@ def _course(
     figure = _finished(drawn, height=height, uirevision="course", hovermode="x unified", **layout)
     for name, axis in figure["layout"].items():
         if name.startswith("xaxis"):
-            axis["fixedrange"] = False
+            # Aslant, the date below the first time would lie on the legend.
+            axis |= {"fixedrange": False, "tickangle": 0, "nticks": _MOST_TIMES}
         if name.startswith("yaxis") and headroom is not None:
-            axis["range"] = [0, headroom]
+            axis["range"] = [-_BELOW_NOTHING * headroom, headroom]
     figure["layout"] |= {
         "dragmode": "zoom",
         "legend": _LEGEND_BELOW,
@@ -391,10 +403,11 @@ _LEGEND_BELOW = {**_LEGEND, "y": -0.18, "yanchor": "top"}
 
 
 def _apart(marks: Sequence[Mark], first: datetime, last: datetime) -> list[Mark]:
-    """The moments whose names have room: steps go first, then what people did, then verdicts."""
+    """The moments whose names have room: steps go first, then what people did, then verdicts; of each the latest."""
     room = max((last - first) * _NARROWEST_MARK, timedelta(seconds=1))
     shown: list[Mark] = []
-    for mark in sorted(marks, key=lambda each: list(_DASHES).index(each.kind)):
+    latest_first = sorted(marks, key=attrgetter("at"), reverse=True)
+    for mark in sorted(latest_first, key=lambda each: list(_DASHES).index(each.kind)):
         if all(abs(mark.at - each.at) >= room for each in shown):
             shown.append(mark)
     return shown
@@ -411,11 +424,12 @@ def _line(
     )
 
 
-def _limit(drawn: go.Figure, row: int, value: float, words: str) -> None:
+def _limit(drawn: go.Figure, value: float, words: str, *, row: int | str = "all") -> None:
+    """``row`` is for charts of several rows, one below the other."""
     drawn.add_hline(
         y=value,
         row=row,
-        col=1,
+        col=1 if isinstance(row, int) else "all",
         line={"dash": "dash", "width": 1.5},
         name=LIMIT,
         annotation={"text": words, "name": LIMIT, "yanchor": "bottom"},
@@ -425,8 +439,8 @@ def _limit(drawn: go.Figure, row: int, value: float, words: str) -> None:
 
 def _finished(drawn: go.Figure, *, height: int, **layout: Any) -> Figure:
     """Without colours, and still under the finger: a page that scrolls must not zoom a chart instead."""
-    drawn.update_xaxes(fixedrange=True)
-    drawn.update_yaxes(fixedrange=True)
+    drawn.update_xaxes(fixedrange=True, title_font_size=13)
+    drawn.update_yaxes(fixedrange=True, title_font_size=13)
     drawn.update_layout(
         template="none",
         height=height,
@@ -442,8 +456,18 @@ def _finished(drawn: go.Figure, *, height: int, **layout: Any) -> Figure:
 
 
 def _named(names: Sequence[str]) -> dict[str, Any]:
-    """An axis of names. Their places are numbers: two that are shortened to the same stay two."""
-    return {"tickvals": list(range(len(names))), "ticktext": [_plain(name) for name in names], "automargin": True}
+    """An axis of names. Their places are numbers: two that are shortened to the same stay two.
+
+    There is no line at 0, where the first name is. Names that do not fit stand aslant, and end at what they name.
+    """
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [_plain(name) for name in names],
+        "automargin": True,
+        "autotickangles": [0, -35, -90],
+        "showgrid": False,
+        "zeroline": False,
+    }
 
 
 def _plain(name: str) -> str:

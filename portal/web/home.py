@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from lifecycle import queries, queries_rollbacks, queries_rollouts
+from lifecycle import queries, queries_rollbacks, queries_rollouts, queries_serving
 from lifecycle.domain.permissions import Action, may
 from portal.access import actor_of
 
@@ -17,6 +17,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "waiting": queries.waiting_for(actor),
         "asking": queries_rollouts.asking(actor),
         "running": queries.running(),
+        "failing": queries_serving.failing(),
         "rolled_back": queries.lately_rolled_back(timezone.now()),
         "to_review": queries_rollbacks.reviews_for(actor),
         "wrong": queries_rollbacks.disagreements_everywhere(),

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from lifecycle import policies, queries, queries_rollbacks, queries_rollouts
+from lifecycle import policies, queries, queries_rollbacks, queries_rollouts, queries_serving
 from lifecycle.domain.permissions import Action, may
 from lifecycle.domain.stages import Stage
 from portal.access import actor_of, model_for
@@ -37,12 +37,15 @@ def model_list(request: HttpRequest) -> HttpResponse:
 
 def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
     model = model_for(request, slug)
+    page = queries.model_page(model)
     context = {
-        "page": queries.model_page(model),
+        "page": page,
         "offers": queries_rollbacks.offers(model, actor_of(request)),
         "wrong": queries_rollbacks.disagreements_of(model),
         "timings": queries_rollbacks.timings(model, limit=TIMINGS_SHOWN),
         "timing_summary": queries_rollbacks.timing_summary(model),
+        "failing": queries_serving.failing(model),
+        "unserved": queries_serving.unserved_of(page.variants),
         "standing": queries_rollouts.standing_of_model(model),
         "policy": policies.current_policy(model, timezone.now()),
         "may_change_policy": may(actor_of(request), Action.CHANGE_POLICY),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -12,8 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from lifecycle import operations, queries_rollouts
 from lifecycle.domain import words
+from lifecycle.domain.drift import Distribution
 from lifecycle.models import Transition
-from lifecycle.queries_rollouts import Course, Standing
+from lifecycle.queries_rollouts import Course, Line, Standing
 from portal import charts
 from portal.access import actor_of, transition_for, version_for
 from portal.web.answers import invalid, refused
@@ -88,35 +89,46 @@ def version_charts(request: HttpRequest, slug: str, version: int) -> JsonRespons
     return _drawn(queries_rollouts.course_of_version(standing, timezone.now()), standing, ended=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart, None where there is nothing to draw; what it says in words; and a ``name`` that its title ends with."""
+
+    figure: charts.Figure | None
+    words: str
+    name: str = ""
+
+
 def _drawn(course: Course, standing: Standing | None, *, ended: bool) -> JsonResponse:
     course = charts.in_zone(course, timezone.get_current_timezone())
-    figures = {
-        "errors": (charts.errors(course), _errors_in_words(course)),
-        "latency": (charts.latency(course), _latency_in_words(course)),
-        "requests": (charts.requests(course), _requests_in_words(course)),
-        "predictions": (charts.predictions(course), ""),
+    found = {
+        "errors": Drawn(charts.errors(course), _errors_in_words(course)),
+        "latency": Drawn(charts.latency(course), _latency_in_words(course)),
+        "requests": Drawn(charts.requests(course), _requests_in_words(course)),
+        "predictions": Drawn(charts.predictions(course), _predictions_in_words(course)),
         **(_distributions(standing) if standing else {}),
     }
-    found = {name: {"figure": drawn, "words": told} for name, (drawn, told) in figures.items()}
-    return JsonResponse({"charts": found, "ended": ended})
+    shown = {name: {"figure": drawn.figure, "words": drawn.words, "name": drawn.name} for name, drawn in found.items()}
+    return JsonResponse({"charts": shown, "ended": ended})
 
 
 FEATURES_DRAWN = 3
+Parts = Sequence[tuple[str, str, Distribution | None]]
+"""A name, a colour and the counts of each of the distributions that are laid side by side."""
 
 
-def _distributions(standing: Standing) -> dict[str, tuple[charts.Figure | None, str]]:
+def _distributions(standing: Standing) -> dict[str, Drawn]:
     """The predictions, and the features that lie farthest apart, of both versions since the trial began."""
     names = standing.trial.version.label, standing.trial.stable.label if standing.trial.stable else ""
-    drawn = {
-        "distribution": (charts.side_by_side(_both(names, standing.stable.prediction, standing.canary.prediction)), "")
-    }
+    both = _both(names, standing.stable.prediction, standing.canary.prediction)
+    drawn = {"distribution": Drawn(charts.side_by_side(both), _distributions_in_words(both))}
     for place, name in enumerate(queries_rollouts.farthest_features(standing)[:FEATURES_DRAWN]):
         both = _both(names, standing.stable.features.get(name), standing.canary.features.get(name))
-        drawn[f"feature-{place}"] = (charts.side_by_side(both), charts.shortened(name))
+        figure, told = charts.side_by_side(both), _distributions_in_words(both)
+        drawn[f"feature-{place}"] = Drawn(figure, told, charts.shortened(name))
     return drawn
 
 
-def _both(names: tuple[str, str], stable: Any, canary: Any) -> Sequence[tuple[str, str, Any]]:
+def _both(names: tuple[str, str], stable: Distribution | None, canary: Distribution | None) -> Parts:
     """With the colours that the two have elsewhere: one that is judged alone is the stable one."""
     tone = charts.CANARY if names[1] else charts.STABLE
     return ((names[1], charts.STABLE, stable), (names[0], tone, canary))
@@ -130,17 +142,24 @@ def _short(value: float | None) -> float:
 
 
 def _errors_in_words(course: Course) -> str:
-    """The latest bin of each version that has one: what a chart says to those who do not see it."""
-    told = []
-    for line in course.lines:
-        seen = [point for point in line.points if point.error_rate is not None]
-        if seen:
-            last, worst = seen[-1], max(seen, key=lambda point: point.error_rate or 0.0)
-            told.append(
-                f"{line.version.label}: {words.percent(_short(last.error_rate))} of requests failed last, "
-                f"{words.percent(_short(worst.error_rate))} at most."
-            )
+    """Of each version, and the limit: what a chart says to those who do not see it."""
+    told = [_errors_of(line) for line in course.lines if any(point.error_rate is not None for point in line.points)]
+    if told and course.error_limit is not None:
+        told.append(f"The limit is {words.percent(course.error_limit)}.")
     return " ".join(told)
+
+
+def _errors_of(line: Line) -> str:
+    """The latest bin and the worst one."""
+    seen = [point for point in line.points if point.error_rate is not None]
+    last, worst = seen[-1], max(seen, key=lambda point: point.error_rate or 0.0)
+    if not worst.errors:
+        requests = sum(point.requests for point in seen)
+        return f"{line.version.label}: none of {words.counted(requests, 'request')} failed."
+    return (
+        f"{line.version.label}: {words.percent(_short(last.error_rate))} of requests failed last, "
+        f"{words.percent(_short(worst.error_rate))} at most."
+    )
 
 
 def _latency_in_words(course: Course) -> str:
@@ -159,4 +178,29 @@ def _requests_in_words(course: Course) -> str:
         for line in course.lines
         if line.points
     ]
+    if told and any(weight for _, weight in course.shares):
+        told.append(f"Weight: {course.shares[-1][1]} %.")
     return " ".join(told)
+
+
+def _predictions_in_words(course: Course) -> str:
+    told = []
+    for line in course.lines:
+        seen = [point.prediction for point in line.points if point.prediction and point.prediction.total]
+        if seen and line.classes:
+            told.append(f"{line.version.label} last: {_shares_in_words(seen[-1])}.")
+    return " ".join(told)
+
+
+def _distributions_in_words(parts: Parts) -> str:
+    return " ".join(f"{name}: {_shares_in_words(counts)}." for name, _, counts in parts if counts and counts.total)
+
+
+SHARES_TOLD = 4
+
+
+def _shares_in_words(counts: Distribution) -> str:
+    """The largest parts first: "52 % versicolor, 48 % setosa"."""
+    parts = sorted(zip(counts.shares, charts.names_of(counts), strict=True), key=lambda part: -part[0])
+    told = [f"{words.percent(_short(100 * share))} {charts.shortened(name)}" for share, name in parts[:SHARES_TOLD]]
+    return ", ".join(told) + (f" and {len(parts) - SHARES_TOLD} more" if len(parts) > SHARES_TOLD else "")

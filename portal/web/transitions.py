@@ -8,8 +8,9 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import checklists, operations, queries, queries_rollbacks, queries_rollouts
+from lifecycle import checklists, operations, queries, queries_rollbacks, queries_rollouts, queries_serving
 from lifecycle.domain.permissions import Action, may
+from lifecycle.models import EXECUTING
 from portal.access import actor_of, transition_for
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import ReasonForm
@@ -25,10 +26,13 @@ def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "page": page,
         "offers": queries_rollbacks.offers_here(transition, actor),
         "timing": queries_rollbacks.timing_of(transition),
+        "server_wait": queries_rollbacks.server_wait(transition),
+        "instead": queries_rollbacks.instead_of(transition),
         "asks_for_review": queries_rollbacks.asks_for_review(transition),
         "why_not_review": queries_rollbacks.why_not_review(transition, actor),
         "may_roll_back": may(actor, Action.ROLL_BACK),
         "rollout": queries_rollouts.rollout_page(transition, actor, now),
+        "failing": queries_serving.failing(transition.model) if transition.status in EXECUTING else [],
         "checklist": checklists.of_transition(page),
         "gate_changes": checklists.changes(page),
         "now": now,

@@ -15,6 +15,7 @@ from lifecycle import (
     queries_retention,
     queries_rollbacks,
     queries_rollouts,
+    queries_serving,
 )
 from lifecycle.domain.stages import Stage
 from lifecycle.versions import may_accept, semantic_version_of
@@ -42,6 +43,8 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
         "recorded": recorded,
         "verdict": semantic_version_of(found),
         "may_accept": may_accept(found, actor),
+        "failing": [each for each in queries_serving.failing(found.model) if each.version == found],
+        "unserved": queries_serving.unserved(found),
         "standing": queries_rollouts.standing_of_version(found),
         "ways": queries_rollouts.ways_into_production(found, policies.current_policy(found.model, now).values),
         "retention": queries_retention.version_retention(found, actor, now),

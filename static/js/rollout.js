@@ -19,14 +19,15 @@
   };
 
   // A panel that is shown for the first time has to be on the page before a chart can fill it.
-  const show = (panel, name, { figure, words }) => {
+  const show = (panel, key, { figure, words, name }) => {
     panel.hidden = !figure;
     if (!figure) return;
     course.hidden = false;
-    setText(panel.querySelector(name.startsWith("feature") ? "[data-course-name]" : "[data-course-words]"), words);
+    setText(panel.querySelector("[data-course-words]"), words);
+    setText(panel.querySelector("[data-course-name]"), name);
     const text = JSON.stringify(figure);
-    if (drawn.get(name) === text) return;
-    drawn.set(name, text);
+    if (drawn.get(key) === text) return;
+    drawn.set(key, text);
     window.stagegateCharts.put(panel.querySelector(".chart-canvas"), figure);
   };
 
@@ -45,9 +46,9 @@
     if (document.hidden || ended) return;
     try {
       const news = await read();
-      for (const [name, chart] of Object.entries(news.charts)) {
-        const panel = panels.get(name);
-        if (panel) show(panel, name, chart);
+      for (const [key, chart] of Object.entries(news.charts)) {
+        const panel = panels.get(key);
+        if (panel) show(panel, key, chart);
       }
       ended = news.ended;
       setText(state, "");

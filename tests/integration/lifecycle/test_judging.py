@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from lifecycle import disagreements, judging, observing, operations, references, tasks, trials
+from lifecycle import disagreements, judging, observing, operations, queries_serving, references, tasks, trials
 from lifecycle.domain import compare, observations
 from lifecycle.domain.compare import VerdictKind
 from lifecycle.domain.drift import Distribution
@@ -33,7 +33,7 @@ from lifecycle.models import (
 )
 from lifecycle.ports import TemporaryError
 from portal.celery import app
-from tests.support.served import production, promoted, serves
+from tests.support.served import production, promoted, serves, staged
 from tests.support.world import NAME, POLICY, World
 
 pytestmark = pytest.mark.django_db
@@ -75,12 +75,6 @@ def rollout(world: World, *, steps: Collection[PlannedStep] = STEPS) -> Transiti
         step_since=world.now,
         due_at=world.now + timedelta(hours=1),
     )
-
-
-def staged(world: World) -> None:
-    """1.0.0 serves Production, and 1.1.0 a tenth of the requests in Staging."""
-    promoted(world, 1)
-    serves(world, {1: 90, 2: 10}, CANARY)
 
 
 def latency(requests: int, first: int) -> Distribution:
@@ -300,6 +294,21 @@ def test_a_stable_version_that_fails_beside_a_canary_is_told_and_left_to_people(
     assert "Another version is being brought in beside it: somebody has to decide." in entry.reason
 
 
+def test_what_people_are_told_of_it_goes_away_when_it_no_longer_holds(world: World) -> None:
+    rollout(world)
+    assert queries_serving.failing() == []
+    look(world, 2, requests=5000, failing={1})
+    (told,) = queries_serving.failing(world.model)
+    assert told.sentence == "1.0.0, which still serves 95 % of requests, fails 100 % of them (limit 10 %)."
+    assert told.ways == (
+        "1.1.0 fails 0 % of its own: a person can send it more by hand.",
+        "Rolling back sends all requests to 1.0.0; no version served before it, so after that serving can only be "
+        "stopped.",
+    )
+    look(world, 3, requests=50_000)
+    assert queries_serving.failing() == []
+
+
 def test_what_is_reported_late_counts_and_stretches_no_window(world: World) -> None:
     """It is a row of its own, which began long before the look that it is counted with."""
     rollout(world)
@@ -412,6 +421,7 @@ def test_production_that_fails_goes_back_to_the_previous_version(world: World) -
     row = Transition.objects.get(kind=Kind.ROLLBACK)
     assert (row.version.version, row.previous.version, row.emergency) == (2, 1, True)
     assert row.requested_by is None
+    assert queries_serving.failing() == [], "it is being rolled back"
 
 
 def test_the_first_version_in_production_has_nobody_to_take_over(world: World) -> None:
@@ -421,6 +431,8 @@ def test_the_first_version_in_production_has_nobody_to_take_over(world: World) -
     assert not Transition.objects.filter(kind=Kind.ROLLBACK).exists()
     entry = AuditEntry.objects.get(action="limit_breached")
     assert "There is no previous version that could take over" in entry.reason
+    (told,) = queries_serving.failing(world.model)
+    assert told.untouched == "Nothing moves by itself because of that: no version served before it."
     assert the_trial(compare.Trial.PRODUCTION).verdict["emergency"] is True
 
 
@@ -437,6 +449,8 @@ def test_what_came_back_is_not_rolled_back_in_turn(world: World) -> None:
     look(world, 4, failing={2, 3})
     assert Transition.objects.filter(kind=Kind.ROLLBACK).count() == 1
     assert "It came back when another version was rolled back" in AuditEntry.objects.get(action="limit_breached").reason
+    (told,) = queries_serving.failing()
+    assert told.ways == ("A person can roll back to 1.0.0, or bring in another version.",)
 
 
 def approved(world: World) -> Transition:

@@ -262,6 +262,38 @@ def test_charts_name_the_steps_and_stop_once_it_is_over(world, signed_in, make):
     assert charts_of(signed_in("aron"), row)["ended"] is True
 
 
+def test_every_chart_says_its_figures_in_words_too(world, signed_in, make):
+    row = make()
+    rollouts.judged(row, rollouts.HOLD, world.now)
+    observe(world, 2, 12, slower=0.5)
+    shown = charts_of(signed_in("aron"), row)["charts"]
+    assert {name for name, each in shown.items() if each["figure"]} == set(shown)
+    assert shown["errors"]["words"].endswith("The limit is 10 %.")
+    assert "a second last. Weight: 25 %." in shown["requests"]["words"]
+    predicted = "50 % virginica, 33.3 % versicolor, 16.7 % setosa."
+    assert shown["predictions"]["words"] == f"1.1.0 last: {predicted}"
+    alike = "33.3 % setosa, 33.3 % versicolor, 33.3 % virginica."
+    assert shown["distribution"]["words"].startswith(f"1.0.0: {alike} 1.1.0: 36.7 % setosa")
+    assert (shown["feature-0"]["name"], "1.0.0: 33.3 % up to 0.5" in shown["feature-0"]["words"]) == (
+        "petal_width",
+        True,
+    )
+    assert not [name for name, each in shown.items() if not re.search(r"\d %|\d m?s|\d a second", each["words"])]
+
+
+def test_a_chart_of_no_errors_says_so(world, signed_in, make):
+    row = make()
+    start = world.now - 120 * SECOND
+    rollouts.observe(world.version(2), start, world.now, rollouts.counts(4200, 0))
+    words = charts_of(signed_in("aron"), row)["charts"]["errors"]["words"]
+    assert words == "1.1.0: none of 4,200 requests failed. The limit is 10 %."
+
+
+@pytest.mark.parametrize(("stage", "limit"), [("Staging", 5.0), ("Production", 10.0)])
+def test_the_limit_in_a_chart_is_that_of_where_the_version_is_going(world, make, stage, limit):
+    assert queries_rollouts.course_of_transition(make(to_stage=stage), world.now).error_limit == limit
+
+
 def test_charts_are_for_those_who_may_see_the_page(world, signed_in, make, client):
     row = make()
     assert client.get(f"/transitions/{row.pk}/charts/").status_code == 302

@@ -209,6 +209,35 @@ def test_errors_are_drawn_with_their_intervals():
     assert min(bands[0]["y"]) < 4.0 < max(bands[0]["y"])
 
 
+def without_errors(**values):
+    line = Line(ModelVersion(tags={"semantic_version": "1.1.0"}), "canary", points(1, 2, 3, errors=0))
+    return Course(MINUTE, (line,), (), **values)
+
+
+def test_without_errors_the_line_lies_at_the_foot_of_an_axis_that_goes_up_to_the_limit():
+    """Not a shade that fills a chart of nothing: the interval of 100 requests reaches up to 3.7 %."""
+    figure = charts.errors(without_errors(error_limit=10.0))
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert (low, high) == (-0.25, 12.5)
+    (limit,) = (shape for shape in figure["layout"]["shapes"] if shape["name"] == charts.LIMIT)
+    assert (limit["y0"], limit["y1"]) == (10.0, 10.0)
+    assert "at most 10 %" in {each["text"] for each in figure["layout"]["annotations"]}
+    assert traces(figure)["1.1.0"]["y"] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "errors", "top"), [(10.0, 30, 60.0), (10.0, 80, 100.0), (5.0, 1, 6.25), (0.0, 0, 1.0)]
+)
+def test_the_axis_of_errors_shows_every_rate_and_the_limit(limit, errors, top):
+    line = Line(ModelVersion(tags={"semantic_version": "1.1.0"}), "canary", points(1, 2, 3, errors=errors))
+    figure = charts.errors(Course(MINUTE, (line,), (), error_limit=limit))
+    assert figure["layout"]["yaxis"]["range"][1] == top
+
+
+def test_where_no_limit_is_known_none_is_drawn():
+    assert "shapes" not in charts.errors(without_errors())["layout"]
+
+
 def test_latency_has_three_lines_a_version():
     assert set(traces(charts.latency(course()))) == {
         f"{label} {name}" for label in ("1.0.0", "1.1.0") for name in ("p50", "p95", "p99")
