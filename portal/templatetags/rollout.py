@@ -13,6 +13,7 @@ from lifecycle.domain import compare, words
 from lifecycle.domain.compare import Measure, MeasureState, Trial, VerdictKind
 from lifecycle.domain.course import quantile
 from lifecycle.domain.drift import Distribution
+from lifecycle.models import AuditEntry
 
 register = template.Library()
 
@@ -149,6 +150,12 @@ def measures_kept(verdict: object) -> tuple[Measure, ...]:
         return compare.load(verdict).measures if isinstance(verdict, Mapping) else ()
     except (KeyError, TypeError, ValueError):
         return ()
+
+
+@register.filter
+def with_facts(record: Iterable[AuditEntry]) -> AuditEntry | None:
+    """The newest entry that keeps the measures by which something was taken back; None without any."""
+    return next((entry for entry in record if measures_kept(entry.details.get("verdict"))), None)
 
 
 @register.filter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from lifecycle.domain.permissions import Role
@@ -203,9 +204,12 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+_MOMENT = re.compile(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+
+
 @register.filter
 def detail(value: Any) -> str:
-    """A detail of an audit entry as people write it: "yes", "5" for 5.0, lists and pairs with commas.
+    """A detail of an audit entry as people write it: "yes", "5" for 5.0, lists and pairs with commas, moments as times.
 
     "" when it says nothing.
     """
@@ -214,10 +218,30 @@ def detail(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, list):
-        return ", ".join(detail(each) for each in value)
+        return format_html_join(", ", "{}", ((detail(each),) for each in value))
     if isinstance(value, Mapping) and not any(isinstance(each, Mapping | list) for each in value.values()):
-        return ", ".join(f"{name}: {detail(each)}" for name, each in value.items())
+        return format_html_join(", ", "{}: {}", ((name, detail(each)) for name, each in value.items()))
+    if moment := _moment(value):
+        return when(moment, "exact")
     return figure(value) if isinstance(value, float) else plain(value)
+
+
+def _moment(value: Any) -> datetime | None:
+    """A moment as details keep it: ISO 8601 with its zone. None for everything else."""
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return None
+
+
+@register.filter
+def shares(value: Any) -> str:
+    """A detail that says which version got what percentage of requests: "95 % to version 1, 5 % to version 2"."""
+    if not isinstance(value, Mapping):
+        return detail(value)
+    return ", ".join(f"{detail(share)} % to version {number}" for number, share in value.items()) or "none"
 
 
 # ---------------------------------------------------------------- signatures

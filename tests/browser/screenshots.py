@@ -1,8 +1,9 @@
 """Pictures of the running demo, light and dark, wide and on a phone.
 
-    python -m tests.browser.screenshots docs/screens
+    python -m tests.browser.screenshots docs/screens var/screens
 
-Starts an installation of its own, takes a version to a quarter of the traffic, and photographs what people see.
+Starts an installation of its own, in which people ask, approve, watch a canary, take it back and drill a rollback.
+Whole pages go to the second folder, to be looked at; what the README shows goes to the first one, and is made small.
 """
 
 from __future__ import annotations
@@ -11,9 +12,15 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from embedded.ports import Ports
 from embedded.stack import SERVICES, Stack
@@ -21,105 +28,231 @@ from embedded.steps import Steps
 from tests.browser.conftest import FLAGS, find_browser
 from tests.support.people import Team
 
-MODEL = "iris-random-forest"
-SIZES = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+MODEL, GOOD, FAILING = "iris-random-forest", 2, 5
+OTHER, NEWER = "diabetes-progression", 2
+OPENING_POLICY, DEMO_POLICY = 2, 3
+SIZES: dict[str, dict[str, Any]] = {
+    "wide": {"viewport": {"width": 1280, "height": 900}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+LOOKS = tuple(product(("light", "dark"), SIZES))
+IN_README = ("decision", "rollout", "charts", "compare", "roll-back")
+TALLEST = 1080
+"""Pixels of a picture in the README: the first four charts."""
+PATIENCE = 180.0
+"""Seconds for what takes some ten on a machine that has nothing else to do."""
+WATCHED_SECONDS = 40
+"""How long the canary gets a quarter of the requests before it is photographed: its charts need points."""
 
 
-OTHER = "diabetes-progression"
+# ---------------------------------------------------------------- what people do
 
 
-def prepare(team: Team) -> dict[str, str]:
-    """Something of everything; the pages to photograph, by name."""
-    values = team["ada"].get("policies/3/")["values"] | {"soak": {"duration": "20s", "requests": 20}}
-    team["ada"].post("policies/", values=values, reason="Nobody wants to wait for a photograph.")
-    for criterion in ("code_review", "security_scan"):
-        report = {"criterion": criterion, "outcome": "passed", "detail": "Looked at for the photograph."}
-        team["mia"].post(f"models/{OTHER}/versions/2/evidence/", **report)
-    for model in (MODEL, OTHER):
-        await_gate(team, model, "Staging")
-        team.await_transition(team.approved(model, 2, "Staging"))
-    for model in (MODEL, OTHER):
-        await_gate(team, model, "Production")
-    asked = team.ask(OTHER, 2, "Production", "RMSE is lower on the held-out rows.")
-    running = team.approved(MODEL, 2, "Production")
-    team.await_transition(running, until=lambda row: row["step"] == 1 and row["step_since"])
-    return {
-        "home": "/",
-        "inbox": "/inbox/",
-        "models": "/models/",
-        "model": f"/models/{MODEL}/",
-        "version": f"/models/{MODEL}/versions/2/",
-        "gate": f"/models/{MODEL}/versions/3/",
-        "load-test": newest_evidence(team, MODEL, "load_test"),
-        "artifact-scan": newest_evidence(team, MODEL, "artifact_scan"),
-        "policies": "/policies/",
-        "policy": "/policies/3/",
-        "retention": "/retention/",
-        "decision": f"/transitions/{asked}/",
-        "rollout": f"/transitions/{running}/",
-        "record": "/record/",
-    }
+@dataclass
+class Story:
+    """The life of versions in the demo. Every chapter ends when there is something to see."""
+
+    team: Team
+
+    def put_policies(self) -> None:
+        """Nobody waits hours for a photograph; a machine that takes pictures besides is slow."""
+        values = self.team["ada"].get(f"policies/{DEMO_POLICY}/")["values"]
+        values["soak"] = {"duration": "20s", "requests": 20}
+        values["service_levels"]["throughput"] = 10
+        values["comparison"]["latency_p95_increase"] = 100
+        self.team["ada"].post("policies/", values=values, reason="Versions need not stay in Staging long.")
+        opening = self.team["ada"].get(f"policies/{OPENING_POLICY}/")["values"]
+        self.team["ada"].post("policies/", model=OTHER, values=opening, reason="Its tests are not automated yet.")
+
+    def fail_in_staging(self) -> int:
+        """The transition that takes the failing version out of Staging again, by itself."""
+        self.finish(self.team.approved(MODEL, FAILING, "Staging"))
+        taken_out = until(self._taken_out, "the failing version to be taken out of Staging")
+        self.finish(self.team.approved(MODEL, GOOD, "Staging"))
+        self.finish(self.team.approved(OTHER, NEWER, "Staging"))
+        return taken_out
+
+    def _taken_out(self) -> int | None:
+        entries = self.team["aron"].get(f"audit/?model={MODEL}&version={FAILING}")["results"]
+        rows = [self.team.transition(pk) for pk in {entry["transition"] for entry in entries} - {None}]
+        return next((row["id"] for row in rows if row["kind"] == "rollback" and row["finished_at"]), None)
+
+    def ask(self) -> int:
+        """The good version's request, once nothing but the approvals is missing on its way to Production."""
+        until(self._is_open, "the gate to Production to open")
+        return self.team.ask(MODEL, GOOD, "Production", "It no longer takes long petals of versicolor for virginica.")
+
+    def _is_open(self) -> bool:
+        """A check that a busy machine has let fail is run again; while it runs, asking for it is refused."""
+        findings = self.team["aron"].get(f"models/{MODEL}/versions/{GOOD}/gate/?to=Production")["findings"]
+        for criterion in (each["criterion"] for each in findings if each["state"] == "failed"):
+            self.team["emil"].try_post(f"models/{MODEL}/versions/{GOOD}/checks/", criterion=criterion)
+        return {each["criterion"] for each in findings if each["state"] not in ("passed", "waived")} <= {"approvals"}
+
+    def send_to_a_quarter(self, pk: int) -> None:
+        self.team.approve(pk, "mia", "priya")
+        self.team.await_transition(pk, until=lambda row: row["step_since"], seconds=PATIENCE)
+        until(lambda: self.team["aron"].get(f"rollouts/{pk}/")["verdict"], "the first verdict")
+        self.team["emil"].post(f"rollouts/{pk}/skip/", reason="Nobody plants irises at night; 5 % says little now.")
+        self.team.await_transition(pk, until=lambda row: row["step"] == 1 and row["step_since"], seconds=PATIENCE)
+
+    def abort(self, pk: int) -> None:
+        self.team["mia"].post(f"rollouts/{pk}/abort/", reason="Botanists say that its versicolor are virginica.")
+        self.team.await_transition(pk, seconds=PATIENCE)
+
+    def drill(self) -> int:
+        drill = self.team["emil"].post(f"models/{OTHER}/drill/", reason="The monthly drill.")["id"]
+        self.finish(drill)
+        return int(drill)
+
+    def finish(self, pk: int) -> None:
+        row = self.team.await_transition(pk, seconds=PATIENCE)
+        if row["status"] != "finished":
+            raise RuntimeError(f"transition {pk} is {row['status']}: {row['outcome']}")
+
+    def evidence(self, criterion: str) -> str:
+        """The address of the page of the good version's newest evidence of a criterion."""
+        rows = self.team["aron"].get(f"models/{MODEL}/versions/{GOOD}/evidence/")["results"]
+        pk = next(row["id"] for row in rows if row["criterion"] == criterion)
+        return f"/models/{MODEL}/versions/{GOOD}/evidence/{pk}/"
 
 
-def await_gate(team: Team, model: str, stage: str, seconds: float = 300) -> None:
-    """Until version 2 of the model lacks nothing but the approvals on its way to the stage."""
+def until(look: Callable[[], Any], what: str, seconds: float = 2 * PATIENCE) -> Any:
+    """What the look finds, as soon as it finds something."""
     deadline = time.monotonic() + seconds
-    while True:
-        findings = team["aron"].get(f"models/{model}/versions/2/gate/?to={stage}")["findings"]
-        closed = {each["criterion"]: each["why"] for each in findings if each["state"] not in ("passed", "waived")}
-        if set(closed) <= {"approvals"}:
-            return
+    while not (found := look()):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the gate of {model} stays closed: {closed}")
-        time.sleep(1)
+            raise RuntimeError(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(0.5)
+    return found
 
 
-def newest_evidence(team: Team, model: str, criterion: str) -> str:
-    """The address of the page of version 2's newest evidence of a criterion."""
-    rows = team["aron"].get(f"models/{model}/versions/2/evidence/")["results"]
-    return f"/models/{model}/versions/2/evidence/{next(row['id'] for row in rows if row['criterion'] == criterion)}/"
+# ---------------------------------------------------------------- photographs
 
 
-def photograph(browser: Browser, portal: str, team: Team, pages: dict[str, str], folder: Path) -> None:
-    for theme in ("light", "dark"):
-        for size, viewport in SIZES.items():
-            context = browser.new_context(base_url=portal, viewport=viewport, color_scheme=theme, device_scale_factor=1)
-            page = context.new_page()
-            page.goto("/sign-in/")
-            page.get_by_label("Name").fill("priya")
-            page.get_by_label("Password").fill(team.passwords["priya"])
-            page.get_by_role("button", name="Sign in").click()
-            page.get_by_role("navigation", name="Main").wait_for()
-            for name, address in pages.items():
-                page.goto(address)
-                page.screenshot(path=folder / f"{name}-{size}-{theme}.png")
-            context.close()
+@dataclass
+class Camera:
+    """Browsers of every size and theme, in which the demo's people are signed in."""
+
+    browser: Browser
+    portal: str
+    passwords: dict[str, str]
+    shown: Path
+    everything: Path
+    pages: dict[tuple[str, str, str], Page] = field(default_factory=dict)
+    closing: ExitStack = field(default_factory=ExitStack)
+
+    def take(self, name: str, address: str, *, person: str = "priya", button: str = "", part: str = "") -> None:
+        """The page in every theme and size; ``button`` opens a dialog first, ``part`` chooses a part of the page."""
+        for theme, size in LOOKS:
+            page = self._page(person, theme, size)
+            page.goto(address)
+            if button:
+                page.get_by_role("button", name=button).first.click()
+                page.get_by_role("dialog").wait_for()
+            if page.locator("[data-course], [data-chart]").count():
+                page.locator(".chart-canvas .main-svg").first.wait_for()
+            self._picture(page, f"{name}-{size}-{theme}.png", name in IN_README and size == "wide", part, button)
+
+    def _picture(self, page: Page, file: str, in_readme: bool, part: str, button: str) -> None:
+        if in_readme:
+            small = self.shown / file
+            page.locator(part).screenshot(path=small) if part else page.screenshot(path=small)
+            with Image.open(small) as picture:
+                upper = picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST)))
+                few = upper.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+                few.save(small, optimize=True)
+        # A dialog stands in the window, whatever is below it on the page.
+        page.screenshot(path=self.everything / file, full_page=not button)
+
+    def _page(self, person: str, theme: str, size: str) -> Page:
+        if (person, theme, size) not in self.pages:
+            self.pages[person, theme, size] = self._signed_in(person, color_scheme=theme, **SIZES[size])
+        return self.pages[person, theme, size]
+
+    def _signed_in(self, person: str, **options: Any) -> Page:
+        context = self.browser.new_context(base_url=self.portal, device_scale_factor=1, **options)
+        self.closing.callback(context.close)
+        page = context.new_page()
+        page.goto("/sign-in/")
+        page.get_by_label("Name").fill(person)
+        page.get_by_label("Password").fill(self.passwords[person])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("navigation", name="Main").wait_for()
+        return page
+
+
+def photograph(story: Story, take: Callable[..., None]) -> None:
+    """Pages that do not move are photographed while the next chapter comes about."""
+    story.put_policies()
+    taken_out = story.fail_in_staging()
+    take("taken-out", f"/transitions/{taken_out}/")
+    take("version", f"/models/{MODEL}/versions/{GOOD}/")
+    take("gate", f"/models/{MODEL}/versions/3/", person="emil")
+    take("policies", "/policies/")
+    take("policy", f"/policies/{DEMO_POLICY}/")
+    asked = story.ask()
+    take("decision", f"/transitions/{asked}/")
+    take("approve", f"/transitions/{asked}/", button="Approve")
+    take("inbox", "/inbox/")
+    story.send_to_a_quarter(asked)
+    quarter = time.monotonic()
+    waiting = story.team.ask(
+        OTHER, NEWER, "Production", "Its error is lower on the held-out rows.", strategy="blue_green"
+    )
+    for check in ("load_test", "malformed_input", "artifact_scan", "drift"):
+        take(check.replace("_", "-"), story.evidence(check))
+    time.sleep(max(quarter + WATCHED_SECONDS - time.monotonic(), 0))
+    take("rollout", f"/transitions/{asked}/")
+    take("charts", f"/transitions/{asked}/", part=".course")
+    take("skip", f"/transitions/{asked}/", button="Go to 50 % now")
+    take("roll-back", f"/transitions/{asked}/", button="Roll back")
+    take("compare", f"/models/{MODEL}/compare/?a=1&b={GOOD}")
+    take("home", "/")
+    take("models", "/models/")
+    story.abort(asked)
+    take("rolled-back", f"/transitions/{asked}/")
+    story.team.approve(waiting, "mia", "priya")
+    story.finish(waiting)
+    take("drill-dialog", f"/models/{OTHER}/", person="emil", button="Drill a rollback")
+    take("drill", f"/transitions/{story.drill()}/")
+    take("model", f"/models/{OTHER}/")
+    take("emergency", f"/models/{OTHER}/", button="Roll back")
+    take("retention", "/retention/")
+    take("record", "/record/")
 
 
 def start(home: Path) -> Stack:
-    """The demo, with an hour of the schedule lasting a minute: long enough to be photographed."""
-    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": "60"}
+    """The demo, with an hour of the schedule lasting ten minutes: a step stays until all its pictures are taken."""
+    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": "600"}
     return Stack(home, Ports.free(), services=SERVICES, settings=settings, steps=Steps())
 
 
-def main(folder: Path) -> int:
+def main(shown: Path, everything: Path) -> int:
     path = find_browser()
     if path is None:
         print("No Chromium was found: install it, or name one in STAGEGATE_BROWSER.", file=sys.stderr)
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
+    for folder in (shown, everything):
+        folder.mkdir(parents=True, exist_ok=True)
+    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with tempfile.TemporaryDirectory(prefix="stagegate-screens-") as home, start(Path(home)) as stack:
         portal = stack.environment()["STAGEGATE_PUBLIC_URL"]
-        team = Team(portal, Path(home))
-        pages = prepare(team)
+        team, steps = Team(portal, Path(home)), Steps()
         with sync_playwright() as playwright:
-            flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
             browser = playwright.chromium.launch(executable_path=path, args=flags)
-            photograph(browser, portal, team, pages, folder)
+            camera = Camera(browser, portal, team.passwords, shown, everything)
+
+            def take(name: str, address: str, **options: str) -> None:
+                with steps.step(f"Picture of {name}"):
+                    camera.take(name, address, **options)
+
+            photograph(Story(team), take)
+            camera.closing.close()
             browser.close()
         team.close()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*map(Path, sys.argv[1:])))

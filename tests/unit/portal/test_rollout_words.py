@@ -4,6 +4,7 @@ import pytest
 
 from lifecycle.domain import compare
 from lifecycle.domain.compare import Measure, MeasureState, Verdict, VerdictKind
+from lifecycle.models import AuditEntry
 from portal.templatetags import rollout
 from portal.templatetags.rollout import MINUS
 
@@ -127,6 +128,13 @@ def test_what_the_record_keeps_of_a_verdict_is_told_in_short():
     kept = rollout.measures_kept(compare.dump(Verdict(VerdictKind.ROLL_BACK, "It fails.", (found,))))
     assert kept == (found,)
     assert rollout.in_short(found) == "undecided, 18.8 points (2.02 to 54.1 points), at most 2 points"
+
+
+def test_the_newest_entry_that_keeps_measures_is_found():
+    kept = compare.dump(Verdict(VerdictKind.ROLL_BACK, "It fails.", (measure(),)))
+    entries = [AuditEntry(details=details) for details in ({}, {"verdict": "proceed"}, {"verdict": kept}, {})]
+    assert rollout.with_facts(entries) is entries[2]
+    assert rollout.with_facts(entries[:2]) is None
 
 
 @pytest.mark.parametrize("raw", [None, "proceed", {}, {"kind": "proceed"}, {"kind": "x", "why": "", "measures": [{}]}])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
+from django.utils.html import conditional_escape
 
 from lifecycle.models import Kind, ModelVersion, RegisteredModel, Transition
 from portal.templatetags.stagegate import (
@@ -16,6 +17,7 @@ from portal.templatetags.stagegate import (
     registry_link,
     role_labels,
     run_link,
+    shares,
     signature_parts,
     title,
     weights,
@@ -104,6 +106,38 @@ def test_figure(value: object, expected: str) -> None:
 )
 def test_detail(value: object, expected: str) -> None:
     assert detail(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-01-02T23:30:05+00:00", ["2026-01-03T00:30:05.000+01:00"], {"since": "2026-01-02T23:30:05Z"}],
+)
+def test_a_moment_among_the_details_is_in_the_viewers_zone_with_the_exact_utc(value: object) -> None:
+    with timezone.override("Europe/Berlin"):
+        shown = detail(value)
+    assert "3 Jan 2026, 00:30:05</time>" in shown
+    assert 'title="2026-01-02 23:30:05 UTC"' in shown
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-13-02T23:30:05Z", "2026-01-02", "2026-01-02T23:30:05", "9999-12-31T23:59:59-14:00"]
+)
+def test_what_is_no_moment_stays_as_it_is(value: str) -> None:
+    assert detail(value) == value
+
+
+def test_names_among_the_details_are_escaped_beside_a_moment() -> None:
+    assert conditional_escape(detail({"<b>": "<i>", "at": "2026-01-02T23:30:05Z"})).startswith(
+        "&lt;b&gt;: &lt;i&gt;, at: <time"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [({"1": 95.0, "2": 5}, "95 % to version 1, 5 % to version 2"), ({}, "none"), ("all", "all"), (None, "")],
+)
+def test_shares(value: object, expected: str) -> None:
+    assert shares(value) == expected
 
 
 def test_weights_name_every_step() -> None:
