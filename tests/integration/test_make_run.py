@@ -176,7 +176,8 @@ def test_a_signal_while_starting_stops_what_has_started(home):
 
 
 def test_what_dies_is_started_again_but_without_supervisord_all_of_it_ends(home):
-    with up(home) as running:
+    # A registry elsewhere, which nobody asks for anything: MLflow takes the longest to start, and starts above.
+    with up(home, MLFLOW_TRACKING_URI="http://127.0.0.1:1") as running:
         running.await_text("Ctrl-C stops everything")
         process_of(home, "valkey-server").kill()
         running.await_text("Valkey (broker) ended and is started again", 30)

@@ -18,7 +18,7 @@ import pytest
 from embedded.ports import Ports
 from embedded.stack import SERVICES, Stack
 from tests.support.load import Load, flowers
-from tests.support.people import Team
+from tests.support.people import LOOK_SECONDS, Team
 
 MODEL = "iris-random-forest"
 HOUR_SECONDS = "2.5"
@@ -160,7 +160,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.1)
+        time.sleep(LOOK_SECONDS)
 
 
 @pytest.fixture(scope="session")

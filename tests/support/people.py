@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+LOOK_SECONDS = 0.25
+"""How often the portal is asked how far something is: an answer takes the portal, and the person, some CPU."""
 ENDED = ("finished", "rolled_back", "rejected", "cancelled", "failed")
 
 
@@ -101,7 +103,7 @@ class Team:
                 row = self.transition(pk)
             if row and until(row):
                 return row
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
         raise AssertionError(
             f"transition {pk} is {row.get('status')}, step {row.get('step')}, waiting for: {row.get('waiting_for')}"
         )

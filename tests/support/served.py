@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from lifecycle import mirror
 from lifecycle.domain.stages import STAGE_ALIASES, Stage
 from lifecycle.models import Kind, Policy, Status, Strategy, Transition, Variant, VariantRole
 from lifecycle.ports import Backend, VersionRef
-from tests.support.world import NAME, World
+from tests.support.world import NAME, POLICY, World
 
+WARM_WINDOW = timedelta(seconds=POLICY["warm_window"])
 STAGES = {VariantRole.PRODUCTION: Stage.PRODUCTION, VariantRole.STAGING: Stage.STAGING}
 
 
@@ -30,7 +32,7 @@ def _row(world: World, number: int, stage: Stage) -> Transition:
         strategy=Strategy.DIRECT,
         status=Status.FINISHED,
         reason="test",
-        policy=Policy.objects.get(),
+        policy=Policy.objects.latest("number"),
         requested_by_name="test",
         requested_at=world.now,
         finished_at=world.now,
@@ -53,6 +55,7 @@ def serves(world: World, weights: Mapping[int, int], roles: Mapping[int, Variant
             weight=weight,
             weight_since=world.now,
             idle_since=None if weight else world.now,
+            warm_until=world.now + WARM_WINDOW if role == VariantRole.WARM else None,
         )
         if role in STAGES:
             world.registry.set_stage(ref, STAGES[role].value)
@@ -63,6 +66,12 @@ def serves(world: World, weights: Mapping[int, int], roles: Mapping[int, Variant
     for number, role in roles.items():
         if role == VariantRole.STAGING:
             _row(world, number, Stage.STAGING)
+
+
+def staged(world: World) -> None:
+    """1.0.0 serves Production, and 1.1.0 a tenth of the requests in Staging."""
+    promoted(world, 1)
+    serves(world, {1: 90, 2: 10}, {1: VariantRole.PRODUCTION, 2: VariantRole.STAGING})
 
 
 def production(world: World) -> None:

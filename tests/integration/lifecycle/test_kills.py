@@ -9,6 +9,7 @@ from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Strategy
 from lifecycle.models import Effect, Kind, Policy, Status, Transition
 from lifecycle.ports import VersionRef
+from tests.support.served import production, staged
 from tests.support.world import NAME
 
 
@@ -91,14 +92,18 @@ def done_once(world, monkeypatch, transition, kill_at):
     return list(done), calls(world) - before
 
 
+def approved_in_staging(world, **kwargs):
+    """1.1.0 may leave Staging for Production, where 1.0.0 is."""
+    staged(world)
+    return world.approved(2, Stage.PRODUCTION, **kwargs)
+
+
 REGISTERED = ["stage:2=Production", "alias:production=2", "alias:staging=", "tags:2:lifecycle.stage=Production"]
 
 
 @pytest.mark.parametrize("kill_at", range(1, 250, 11))
 def test_a_canary_killed_anywhere_finishes_with_each_effect_done_once(world, monkeypatch, kill_at):
-    world.in_production(1)
-    world.drive(world.approved(2, Stage.STAGING))
-    transition = world.approved(2, Stage.PRODUCTION)
+    transition = approved_in_staging(world)
     done, written = done_once(world, monkeypatch, transition, kill_at)
     assert (transition.status, world.weights()) == (Status.FINISHED, {2: 100})
     assert done == ["weights:1=95,2=5", "weights:1=75,2=25", "weights:1=50,2=50", "weights:2=100", *REGISTERED]
@@ -107,9 +112,7 @@ def test_a_canary_killed_anywhere_finishes_with_each_effect_done_once(world, mon
 
 @pytest.mark.parametrize("kill_at", range(2, 130, 21))
 def test_a_shadow_killed_anywhere_finishes_with_each_effect_done_once(world, monkeypatch, kill_at):
-    world.in_production(1)
-    world.drive(world.approved(2, Stage.STAGING))
-    transition = world.approved(2, Stage.PRODUCTION, strategy=Strategy.SHADOW)
+    transition = approved_in_staging(world, strategy=Strategy.SHADOW)
     Transition.objects.filter(pk=transition.pk).update(
         steps=[{**step, "minimum": min(step["minimum"], 20)} for step in transition.steps]
     )
@@ -119,10 +122,26 @@ def test_a_shadow_killed_anywhere_finishes_with_each_effect_done_once(world, mon
     assert written == {"apply": 2, "set_stage": 1, "set_alias": 1}
 
 
-@pytest.mark.parametrize("kill_at", range(1, 46, 7))
-def test_a_drill_killed_anywhere_goes_on_to_its_end(world, monkeypatch, kill_at):
+@pytest.mark.parametrize("kill_at", [1, 6, 14])
+def test_a_rollback_is_taken_over_half_a_minute_after_its_executor_was_killed(world, monkeypatch, kill_at):
     world.in_production(1)
     world.in_production(2)
+    rollback = world.roll_back()
+    with monkeypatch.context() as patch:
+        count_points(patch, kill_at)
+        with pytest.raises(KilledError):
+            world.tick(rollback, times=20)
+    rollback.refresh_from_db()
+    assert rollback.traffic_back_at is None
+    world.pass_time(seconds=31)
+    world.tick(rollback, times=6)
+    assert rollback.traffic_back_at is not None
+    assert world.weights() == {1: 100}
+
+
+@pytest.mark.parametrize("kill_at", range(1, 46, 7))
+def test_a_drill_killed_anywhere_goes_on_to_its_end(world, monkeypatch, kill_at):
+    production(world)
     drill = operations.drill(model=world.model, reason="To be sure.", actor=world.people["ada"], now=world.now)
     done, written = done_once(world, monkeypatch, drill, kill_at)
     assert (drill.status, world.weights()) == (Status.FINISHED, {2: 100})

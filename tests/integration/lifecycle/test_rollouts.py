@@ -11,6 +11,7 @@ from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Effect, Kind, Policy, Status, Strategy, Transition
 from lifecycle.operations import RefusedError
 from lifecycle.ports import Scored, StickyBy, TemporaryError, VersionDetails, VersionRef
+from tests.support.served import staged
 from tests.support.world import NAME, POLICY
 
 SHADOW = strategies.Strategy.SHADOW
@@ -22,8 +23,7 @@ TWO = VersionRef(NAME, 2)
 @pytest.fixture
 def second(world):
     """The first version serves everybody, the second one its share in Staging."""
-    world.in_production(1)
-    world.drive(world.approved(2, Stage.STAGING))
+    staged(world)
     return world
 
 

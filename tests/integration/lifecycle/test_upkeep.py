@@ -6,6 +6,7 @@ from lifecycle import dispatch, engine, upkeep
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Transition, Variant
 from lifecycle.ports import Backend, ServerState, VersionRef
+from tests.support.served import production
 
 FIRST, SECOND = VersionRef("iris", 1), VersionRef("iris", 2)
 
@@ -25,8 +26,7 @@ def test_the_sweep_finds_a_transition_whose_message_was_lost(world, sent):
 
 
 def test_the_sweep_sends_rollbacks_to_their_own_queue(world, sent):
-    world.in_production(1)
-    world.in_production(2)
+    production(world)
     rollback = world.roll_back()
     engine.sweep(now=world.now)
     assert sent == [("lifecycle.tick", rollback.pk, "rollbacks")]
@@ -61,8 +61,7 @@ def state(world, ref):
 
 def replaced(world):
     """Version 2 has replaced version 1, whose warm window is over."""
-    world.in_production(1)
-    world.in_production(2)
+    production(world)
     world.pass_time(seconds=601)
 
 

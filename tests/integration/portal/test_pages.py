@@ -6,6 +6,7 @@ from django.test import Client
 from lifecycle import mirror
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Status, Transition
+from tests.support.served import production
 
 NAMES = ["priya", "emil", "mia", "aron", "ada"]
 
@@ -13,8 +14,7 @@ NAMES = ["priya", "emil", "mia", "aron", "ada"]
 @pytest.fixture
 def history(world):
     """Something of everything: a version in Production, one replaced, one waiting for approval."""
-    world.in_production(1)
-    world.in_production(2)
+    production(world)
     world.drive(world.approved(3, Stage.STAGING))
     world.request(3, Stage.PRODUCTION)
     return world
@@ -109,8 +109,7 @@ def test_without_a_reason_nothing_happens(world, signed_in, action):
 
 @pytest.mark.parametrize("kind", ["emergency", "graceful"])
 def test_a_rollback_by_form(world, signed_in, kind):
-    world.in_production(1)
-    world.in_production(2)
+    production(world)
     response = signed_in("emil").post("/models/iris/roll-back/", {"reason": "Errors.", "kind": kind})
     rollback = Transition.objects.order_by("-pk")[0]
     assert response["Location"] == f"/transitions/{rollback.pk}/"

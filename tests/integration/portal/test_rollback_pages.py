@@ -5,6 +5,7 @@ import pytest
 from lifecycle import mirror
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Disagreement, Kind, Policy, Status, Transition, Variant
+from tests.support.served import production
 from tests.support.world import POLICY
 
 ASK = "/models/iris/ask/roll-back/"
@@ -15,8 +16,7 @@ def served(world):
     """1.0.0 was replaced by 1.1.0 and is kept warm; all requests moved in one step."""
     body = {**POLICY, "canary_steps": [{"weight": 100, "minimum": 0}]}
     Policy.objects.create(number=2, body=body, reason="test", created_by="test", created_at=world.now)
-    world.in_production(1)
-    world.in_production(2)
+    production(world)
     return world
 
 

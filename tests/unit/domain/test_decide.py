@@ -100,6 +100,12 @@ def test_going_back_never_gives_up_on_the_version_that_served_before():
     assert decide(back, CHECKED, Observed({1: ServerSeen(ServerPhase.FAILED)}), NOW) == Do(StartServer(1))
 
 
+def test_what_is_started_again_knows_how_the_server_before_it_ended():
+    back = replace(PLAN, turned_back=True)
+    failed = Observed({1: ServerSeen(ServerPhase.FAILED, "No module named lightgbm")})
+    assert decide(back, CHECKED, failed, NOW) == Do(StartServer(1, after="No module named lightgbm"))
+
+
 def test_traffic_moves_once_both_servers_are_ready():
     assert decide(PLAN, CHECKED, Observed(BOTH_READY, weights={1: 100}), NOW) == Do(ShiftTraffic({1: 95, 2: 5}))
 
