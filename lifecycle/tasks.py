@@ -63,6 +63,11 @@ def retire_idle() -> None:
     upkeep.retire_idle(now=timezone.now())
 
 
+@shared_task(name="lifecycle.revive")
+def revive() -> None:
+    upkeep.revive(now=timezone.now())
+
+
 @shared_task(name="lifecycle.retention")
 def start_clean_up() -> None:
     retention.start_due(now=timezone.now())

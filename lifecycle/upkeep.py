@@ -1,4 +1,5 @@
-"""What is done regularly without being asked: idle servers are stopped, trials that are over are thinned out."""
+"""What is done regularly without being asked: idle servers are stopped, failed ones started again, and trials that are
+over are thinned out."""
 
 from __future__ import annotations
 
@@ -17,8 +18,18 @@ from lifecycle.audit import record
 from lifecycle.domain import compare, observations
 from lifecycle.domain.compare import MeasureState, VerdictKind
 from lifecycle.domain.permissions import STAGEGATE
-from lifecycle.models import ACTIVE, Transition, Trial, Variant, VariantRole, Verdict
-from lifecycle.ports import PortError, VersionRef
+from lifecycle.models import (
+    ACTIVE,
+    EXECUTING,
+    AuditEntry,
+    ModelVersion,
+    Transition,
+    Trial,
+    Variant,
+    VariantRole,
+    Verdict,
+)
+from lifecycle.ports import PortError, ServerState, VersionRef
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +79,54 @@ def _mark(variant: Variant) -> bool:
     busy = Transition.objects.filter(status__in=ACTIVE).values("model")
     unchanged = Variant.objects.filter(pk=variant.pk, role=variant.role, weight=0)
     return unchanged.filter(Q(retiring=True) | ~Q(model__in=busy)).update(retiring=True) == 1
+
+
+# ---------------------------------------------------------------- failed servers
+
+STARTED_AGAIN = "server_started_again"
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=10)
+"""Between two starts of a server that fails again: each is twice as long as the one before."""
+FORGIVEN = timedelta(hours=1)
+"""Failures that lie further back are not held against a server."""
+
+
+def revive(*, now: datetime) -> int:
+    """Start the servers again that have failed for good while somebody counts on them; return how many.
+
+    Whoever keeps the servers running gives one up that ends again and again while it loads. Outside of a transition
+    nobody else would start it: users would be without an answer, or a rollback without its warm version.
+    """
+    executing = Transition.objects.filter(status__in=EXECUTING).values("model")
+    needed = Variant.objects.filter(retiring=False).exclude(role=VariantRole.NONE, weight=0).exclude(url="")
+    return sum(_revive(each, now) for each in needed.exclude(model__in=executing).select_related("version__model"))
+
+
+def _revive(variant: Variant, now: datetime) -> bool:
+    version, model = variant.version, variant.version.model
+    ref = VersionRef(model.name, version.version)
+    try:
+        seen = adapters.serving().status(ref, slug=model.slug)
+        if seen.state not in (ServerState.FAILED, ServerState.ABSENT) or not _is_due(version, now):
+            return False
+        adapters.serving().ensure(ref, slug=model.slug)
+    except PortError as error:
+        logger.warning("%s cannot be started again: %s", ref, error)
+        return False
+    record(
+        STARTED_AGAIN,
+        actor=STAGEGATE,
+        now=now,
+        version=version,
+        reason="its server had failed",
+        details={"error": seen.detail},
+    )
+    return True
+
+
+def _is_due(version: ModelVersion, now: datetime) -> bool:
+    before = AuditEntry.objects.filter(action=STARTED_AGAIN, model=version.model.name, version=version.version)
+    starts = list(before.filter(at__gt=now - FORGIVEN).order_by("-id").values_list("at", flat=True))
+    return not starts or now >= starts[0] + min(FIRST_PAUSE * 2 ** (len(starts) - 1), LONGEST_PAUSE)
 
 
 # ---------------------------------------------------------------- trials that are over

@@ -11,6 +11,7 @@ from django.conf import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 MERGE_SECONDS = 600
+REVIVE_SECONDS = 15
 RETENTION_LOOK_SECONDS = 60
 """How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
 
@@ -27,6 +28,7 @@ def _clock(sender: Celery, **_: object) -> None:
         "lifecycle.mirror": settings.MIRROR_SECONDS,
         "lifecycle.observe": settings.OBSERVE_SECONDS,
         "lifecycle.retire_idle": settings.SWEEP_SECONDS,
+        "lifecycle.revive": REVIVE_SECONDS,
         "lifecycle.merge_observations": MERGE_SECONDS,
         "lifecycle.start_checks": settings.SWEEP_SECONDS,
         "lifecycle.retention": RETENTION_LOOK_SECONDS,

@@ -1,11 +1,11 @@
-"""What is done regularly: due transitions are found, idle servers are stopped."""
+"""What is done regularly: due transitions are found, idle servers are stopped, failed ones started again."""
 
 import pytest
 
 from lifecycle import dispatch, engine, upkeep
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Transition, Variant
-from lifecycle.ports import Backend, ServerState, VersionRef
+from lifecycle.ports import Backend, ServerState, TemporaryError, VersionRef
 from tests.support.served import production
 
 FIRST, SECOND = VersionRef("iris", 1), VersionRef("iris", 2)
@@ -122,3 +122,51 @@ def test_supervision_that_is_down_is_tried_again(world):
     assert upkeep.retire_idle(now=world.now) == 0
     world.serving.down = False
     assert upkeep.retire_idle(now=world.now) == 1
+
+
+# ---------------------------------------------------------------- starting servers again
+
+
+@pytest.mark.parametrize("ref", [FIRST, SECOND], ids=["warm", "serves"])
+def test_a_server_that_failed_for_good_is_started_again_and_recorded(world, ref):
+    production(world)
+    world.serving.crash(ref, "it ended four times")
+    assert upkeep.revive(now=world.now) == 1
+    assert state(world, ref) == ServerState.READY
+    entry = AuditEntry.objects.get(action="server_started_again")
+    assert (entry.version, entry.details) == (ref.version, {"error": "it ended four times"})
+    assert upkeep.revive(now=world.now) == 0
+
+
+def test_a_server_that_fails_again_and_again_is_started_at_longer_and_longer_intervals(world):
+    production(world)
+    world.serving.broken.add(SECOND)
+    world.serving.crash(SECOND)
+    started = []
+    for second in range(0, 400, 10):
+        if upkeep.revive(now=world.now):
+            started.append(second)
+        world.pass_time(seconds=10)
+    assert started == [0, 30, 90, 210]
+
+
+def test_a_server_that_nobody_counts_on_is_left_failed(world):
+    replaced(world)
+    Variant.objects.filter(version__version=1).update(role="", warm_until=None)
+    world.serving.crash(FIRST)
+    assert upkeep.revive(now=world.now) == 0
+
+
+def test_during_a_transition_its_executor_starts_servers(world):
+    production(world)
+    world.roll_back()
+    world.serving.crash(FIRST)
+    assert upkeep.revive(now=world.now) == 0
+
+
+def test_a_server_whose_keeper_does_not_answer_is_looked_at_again_later(world):
+    production(world)
+    world.serving.crash(SECOND)
+    world.serving.fail_next = TemporaryError("no answer")
+    assert upkeep.revive(now=world.now) == 0
+    assert upkeep.revive(now=world.now) == 1
