@@ -51,6 +51,8 @@ UNREACHABLE = {
 }
 LOOK_SECONDS, JITTER_SECONDS = 0.02, 0.2
 BACK_SECONDS, END_SECONDS = 120.0, 240.0
+UP_SECONDS = 61.0
+"""A model server that ends again and again before it has been up for a minute counts as one that does not come up."""
 SEED = 20260101
 
 Cells = Counter[tuple[str, str]]
@@ -268,6 +270,8 @@ def kill_all(site: Site, programs: Sequence[str], rounds: int) -> list[tuple[str
     for _ in range(3 * rounds * len(programs)):
         if +left:
             there_and_back(site, left)
+            if CARRYING[1] in programs or CARRYING[2] in programs:
+                time.sleep(UP_SECONDS)
     return list(+left)
 
 
