@@ -18,6 +18,11 @@ each version that they share has a router of its own. What Traefik 3.7 does, mea
 - Every reload starts the weighted turns anew, the heaviest variant first: with a reload every 10 requests, a
   variant with 5 % got none of 200.
 - A weighted service with no weight at all answers 503, "no available server".
+- One that has a child without weight beside others can hang for good: once the health checks have seen that child go
+  and come back, and then every child with a weight go, each request looks for somebody to turn to in a loop without an
+  end, which keeps the health checks from telling that anybody is back; only a reload ends it. So versions without
+  weight are children of a service of their own, that no router names: it tells ``weights()`` of them, and keeps their
+  counters.
 - The counters of a version that no route names any more are shown once more, then begin again from 0.
 
 Of mirrors (``python -m bench.shadow``):
@@ -127,8 +132,8 @@ class TraefikTraffic:
         if router is None or service is None:
             return None
         _need_enabled(slug, router, service)
-        children = (service.get("weighted") or {}).get("services") or ()
-        return {_version(slug, child["name"]): int(child.get("weight", 1)) for child in children}
+        idle = self._described("services", _idle(slug)) or {}
+        return {**_weights(slug, idle), **_weights(slug, service)}
 
     def mirrors(self, slug: str) -> Mapping[int, int]:
         """The mirrors in force. Raises PermanentError when Traefik has refused them, saying why."""
@@ -154,6 +159,11 @@ class TraefikTraffic:
             return cast(dict[str, Any], json.loads(answer.text))
         except ValueError as error:
             raise TemporaryError("the gateway's API does not answer in JSON") from error
+
+
+def _weights(slug: str, service: Mapping[str, Any]) -> dict[int, int]:
+    children = (service.get("weighted") or {}).get("services") or ()
+    return {_version(slug, child["name"]): int(child.get("weight", 1)) for child in children}
 
 
 def _need_enabled(slug: str, *parts: Mapping[str, Any]) -> None:
@@ -222,7 +232,11 @@ def route(
     router = {"rule": _rule(slug), "middlewares": [f"{slug}--strip"], "service": slug}
     by_header = _routers_by_header(slug, backends, sticky.header, router)
     routers = {slug: router} | by_header
-    services: dict[str, Any] = {slug: _weighted(slug, backends, sticky.cookie)}
+    sharing = [each for each in backends if each.weight] or backends
+    services: dict[str, Any] = {slug: _weighted(slug, sharing, sticky.cookie)}
+    if len(sharing) < len(backends):
+        idle = [each for each in backends if not each.weight]
+        services[_idle(slug)] = {"weighted": {"services": _children(slug, idle)}}
     services |= {_service(slug, each.version): _server(slug, each, mirrors) for each in backends}
     services |= {name: _preferred(slug, name) for name in by_header}
     if mirrors:
@@ -271,11 +285,15 @@ def _routers_by_header(
 
 
 def _weighted(slug: str, backends: Sequence[Backend], cookie: str) -> dict[str, Any]:
-    children = [{"name": _service(slug, backend.version), "weight": backend.weight} for backend in backends]
+    children = _children(slug, backends)
     weighted: dict[str, Any] = {"services": children, "healthCheck": {}}
     if cookie:
         weighted["sticky"] = {"cookie": _cookie(slug, children, cookie)}
     return {"weighted": weighted, "middlewares": [_retrying(slug)]}
+
+
+def _children(slug: str, backends: Sequence[Backend]) -> list[dict[str, Any]]:
+    return [{"name": _service(slug, backend.version), "weight": backend.weight} for backend in backends]
 
 
 def _attempts(backends: Sequence[Backend]) -> int:
@@ -319,6 +337,10 @@ def _server(slug: str, backend: Backend, mirrors: Mapping[int, int]) -> dict[str
 
 def _service(slug: str, version: int) -> str:
     return f"{slug}--v{version}"
+
+
+def _idle(slug: str) -> str:
+    return f"{slug}--idle"
 
 
 def _retrying(slug: str) -> str:

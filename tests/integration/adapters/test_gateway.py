@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,7 +23,16 @@ from lifecycle.adapters.local_gateway import COPIED_BYTES, TraefikTraffic
 from lifecycle.ports import Backend, PermanentError, StickyBy, TemporaryError
 from tests.contract.traffic import backends, new_slug, shift
 from tests.contract.waiting import eventually
-from tests.integration.adapters.services import Crowd, Gateway, TrafficWorld, User, free_port, model_server
+from tests.integration.adapters.services import (
+    MODEL_SERVER,
+    Crowd,
+    Gateway,
+    TrafficWorld,
+    User,
+    free_port,
+    model_server,
+    running,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -104,6 +114,37 @@ def test_a_server_that_comes_back_gets_requests_again(
         eventually(lambda: world.send(slug, 1), lambda seen: seen == {4: 1})
     eventually(lambda: world.gateway.server_status(slug, 4), lambda seen: seen == {url: "DOWN"})
     assert world.send(slug, 1) == {}
+
+
+def test_a_version_without_requests_that_was_gone_leaves_no_request_hanging(
+    traffic: TraefikTraffic, world: TrafficWorld, tmp_path: Path
+) -> None:
+    """A warm version was started again, and then the one that serves is."""
+    slug, other, ports = new_slug(), new_slug(), {version: free_port() for version in (4, 5)}
+    urls = {version: f"http://127.0.0.1:{port}" for version, port in ports.items()}
+
+    def server(version: int) -> AbstractContextManager[int]:
+        command = [sys.executable, str(MODEL_SERVER), f"--version={version}", f"--port={ports[version]}"]
+        return running(command, tmp_path / "log", ports[version])
+
+    def checked(route: str, version: int, status: str) -> None:
+        eventually(lambda: world.gateway.server_status(route, version), lambda seen: seen == {urls[version]: status})
+
+    with ExitStack() as stack:
+        with server(4):
+            with server(5):
+                traffic.apply(slug, (Backend(4, urls[4], 100), Backend(5, urls[5], 0)), fence=1)
+                traffic.apply(other, (Backend(5, urls[5], 100),), fence=1)
+                eventually(lambda: world.send(slug, 1) + world.send(other, 1), lambda seen: seen == {4: 1, 5: 1})
+                assert traffic.weights(slug) == {4: 100, 5: 0}
+            # A reload starts all checks at once, so another route with this server tells when it was found so.
+            checked(other, 5, "DOWN")
+            stack.enter_context(server(5))
+            checked(other, 5, "UP")
+        checked(slug, 4, "DOWN")
+        assert world.send(slug, 1) == {}
+        stack.enter_context(server(4))
+        eventually(lambda: world.send(slug, 1), lambda seen: seen == {4: 1})
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["after reading it", "before reading it"])

@@ -38,6 +38,28 @@ def test_a_route_is_a_router_a_weighted_service_and_one_service_a_version() -> N
         assert server["healthCheck"]["path"] == "/ping"
 
 
+@pytest.mark.parametrize(
+    ("weights", "sharing", "idle"),
+    [
+        ({1: 100}, {1: 100}, None),
+        ({1: 100, 2: 0}, {1: 100}, {2: 0}),
+        ({1: 0, 2: 95, 3: 5}, {2: 95, 3: 5}, {1: 0}),
+        ({1: 0, 2: 0}, {1: 0, 2: 0}, None),
+    ],
+)
+def test_a_version_without_weight_stands_apart_from_those_that_share_requests(
+    weights: dict[int, int], sharing: dict[int, int], idle: dict[int, int] | None
+) -> None:
+    backends = [Backend(version, f"http://127.0.0.1:820{version}", weight) for version, weight in weights.items()]
+    services = route("iris", backends)["http"]["services"]
+    found = {
+        name: {int(child["name"].removeprefix("iris--v")): child["weight"] for child in each["weighted"]["services"]}
+        for name, each in services.items()
+        if "weighted" in each
+    }
+    assert found == {"iris": sharing} | ({"iris--idle": idle} if idle else {})
+
+
 def test_retries_are_for_users_alone() -> None:
     """Copies are made before the retries, or a copy that fails could have the user's request sent again."""
     http = route("iris", SHADOWED, mirrors={3: 40})["http"]
