@@ -28,11 +28,10 @@ from typing import Any
 
 import httpx
 
-from embedded.ports import Ports
 from embedded.readiness import NOT_YET, Condition, answers_http, conditions
 from embedded.stack import SERVICES, Stack
 from embedded.steps import Steps
-from tests.support.installation import HOUR_SECONDS, JUDGED, MODEL, Installation, wait_until
+from tests.support.installation import JUDGED, MODEL, Installation, wait_until, without_traffic
 from tests.support.load import Load
 from tests.support.people import ENDED, Team
 from tests.support.registry import client_of
@@ -285,16 +284,11 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=BEHIND + CARRYING, default=BEHIND + CARRYING, metavar="PROGRAM")
     parser.add_argument("--seed", type=int, default=SEED, help="of the moments within a step")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stagegate-bench-") as folder:
-        stack = Stack(
-            home=Path(folder),
-            ports=Ports.free(),
-            services=[name for name in SERVICES if name != "traffic"],
-            settings={"STAGEGATE_DEMO_HOUR_SECONDS": HOUR_SECONDS},
-            steps=Steps(),
-        )
-        with stack:
-            return measure(stack, Path(folder), options)
+    with (
+        tempfile.TemporaryDirectory(prefix="stagegate-bench-") as folder,
+        without_traffic(Path(folder), steps=Steps()) as stack,
+    ):
+        return measure(stack, Path(folder), options)
 
 
 def measure(stack: Stack, home: Path, options: argparse.Namespace) -> int:

@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from embedded.ports import Ports
-from embedded.stack import SERVICES, Stack
+from embedded.stack import Stack
 from embedded.steps import Steps
+from tests.support.installation import MODEL, without_traffic
 from tests.support.load import Load, flowers
 from tests.support.people import Team
 
-MODEL, BAD = "iris-random-forest", 2
+BAD = 2
 TARGET_SECONDS = 1.0
 
 
@@ -54,16 +54,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stagegate-bench-") as folder:
-        stack = Stack(
-            home=Path(folder),
-            ports=Ports.free(),
-            services=[name for name in SERVICES if name != "traffic"],
-            settings={"STAGEGATE_DEMO_HOUR_SECONDS": "0"},
-            steps=Steps(),
-        )
-        with stack:
-            return measure(stack, Path(folder), options.rounds, options.rate)
+    with (
+        tempfile.TemporaryDirectory(prefix="stagegate-bench-") as folder,
+        without_traffic(Path(folder), hour_seconds="0", steps=Steps()) as stack,
+    ):
+        return measure(stack, Path(folder), options.rounds, options.rate)
 
 
 def measure(stack: Stack, home: Path, rounds: int, rate: float) -> int:

@@ -17,6 +17,7 @@ import pytest
 
 from embedded.ports import Ports
 from embedded.stack import SERVICES, Stack
+from embedded.steps import Steps
 from tests.support.load import Load, flowers
 from tests.support.people import LOOK_SECONDS, Team
 
@@ -163,13 +164,17 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(LOOK_SECONDS)
 
 
+def without_traffic(home: Path, *, hour_seconds: str = HOUR_SECONDS, steps: Steps | None = None) -> Stack:
+    """The demo on free ports, without its traffic, so that a test's own load is all there is."""
+    services = [name for name in SERVICES if name != "traffic"]
+    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": hour_seconds}
+    return Stack(home=home, ports=Ports.free(), services=services, settings=settings, steps=steps)
+
+
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The demo, without its traffic, so that a test's own load is all there is."""
     home = tmp_path_factory.mktemp("installation")
-    services = [name for name in SERVICES if name != "traffic"]
-    settings = {"STAGEGATE_DEMO_HOUR_SECONDS": HOUR_SECONDS}
-    with Stack(home=home, ports=Ports.free(), services=services, settings=settings) as stack:
+    with without_traffic(home) as stack:
         environment = stack.environment()
         team = Team(environment["STAGEGATE_PUBLIC_URL"], home)
         made = Installation(home, environment, team)

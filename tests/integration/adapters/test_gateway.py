@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from lifecycle.adapters import local_gateway
 from lifecycle.adapters.files import write_atomically
 from lifecycle.adapters.http import samples
 from lifecycle.adapters.local_gateway import COPIED_BYTES, TraefikTraffic
@@ -86,13 +87,17 @@ def in_flight(world: TrafficWorld, version: int) -> float:
 
 
 @pytest.mark.parametrize("share", [20, 80, 95])
-def test_a_dead_version_costs_no_request(traffic: TraefikTraffic, world: TrafficWorld, share: int) -> None:
+def test_a_dead_version_costs_no_request(
+    traffic: TraefikTraffic, world: TrafficWorld, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until the first health check has run Traefik believes that it lives; retries cover that time."""
+    monkeypatch.setattr(local_gateway, "HEALTH_INTERVAL", "1h")
     slug = new_slug()
     dead = Backend(2, f"http://127.0.0.1:{free_port()}", share)
     traffic.apply(slug, (Backend(1, world.url(1), 100 - share), dead), fence=1)
     eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 100 - share, 2: share})
     assert world.send(slug, 50) == {1: 50}
+    assert world.gateway.server_status(slug, 2) == {dead.url: "UP"}
 
 
 def test_health_checks_take_a_dead_stable_version_out(traffic: TraefikTraffic, world: TrafficWorld) -> None:
