@@ -112,14 +112,13 @@ def _revive(variant: Variant, now: datetime) -> bool:
     except PortError as error:
         logger.warning("%s cannot be started again: %s", ref, error)
         return False
-    record(
-        STARTED_AGAIN,
-        actor=STAGEGATE,
-        now=now,
-        version=version,
-        reason="its server had failed",
-        details={"error": seen.detail},
-    )
+    with transaction.atomic():
+        Variant.objects.select_for_update().filter(pk=variant.pk).first()
+        # Somebody who looked at the same moment may have started the same server, and said so.
+        if not _is_due(version, now):
+            return False
+        why, details = "its server had failed", {"error": seen.detail}
+        record(STARTED_AGAIN, actor=STAGEGATE, now=now, version=version, reason=why, details=details)
     return True
 
 

@@ -150,6 +150,21 @@ def test_a_server_that_fails_again_and_again_is_started_at_longer_and_longer_int
     assert started == [0, 30, 90, 210]
 
 
+def test_two_who_see_a_failed_server_at_once_record_one_start(world, monkeypatch):
+    production(world)
+    world.serving.crash(SECOND)
+    ensure, also = world.serving.ensure, []
+
+    def while_another_looks(ref, *, slug):
+        monkeypatch.setattr(world.serving, "ensure", ensure)
+        also.append(upkeep.revive(now=world.now))
+        return ensure(ref, slug=slug)
+
+    monkeypatch.setattr(world.serving, "ensure", while_another_looks)
+    assert (upkeep.revive(now=world.now), also) == (0, [1])
+    assert AuditEntry.objects.filter(action="server_started_again").count() == 1
+
+
 def test_a_server_that_nobody_counts_on_is_left_failed(world):
     replaced(world)
     Variant.objects.filter(version__version=1).update(role="", warm_until=None)
