@@ -44,13 +44,13 @@ def demo_policy(hour: float) -> dict[str, Any]:
     """The lifecycle strategy's numbers, with an hour of the schedule shortened to ``hour`` seconds.
 
     The stay in Staging is shortened further, to six such hours instead of 24, and asks for fewer requests. The judge
-    is content with less evidence, and allows for a machine that does other things besides: a step takes some 600
-    requests to the new version as it is.
+    is content with less evidence: a step takes some 600 requests to the new version as it is. It allows for one machine
+    that does everything: there a server that gets 5 % of the requests is a cold one, and took half as long again.
     """
     steps = ((5, 1 * hour), (25, 2 * hour), (50, 4 * hour), (100, 0))
     return {
         "canary_steps": [{"weight": weight, "minimum": minimum} for weight, minimum in steps],
-        "comparison": {"confidence": 90, "latency_p95_increase": 50},
+        "comparison": {"confidence": 90, "latency_p95_increase": 100},
         "rollout": {
             "shadow_duration": max(hour, 1),
             "shadow_requests": 100,
