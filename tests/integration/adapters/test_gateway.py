@@ -154,13 +154,16 @@ def test_a_version_without_requests_that_was_gone_leaves_no_request_hanging(
 
 @pytest.mark.parametrize("reads", [True, False], ids=["after reading it", "before reading it"])
 def test_a_request_is_never_sent_twice(traffic: TraefikTraffic, world: TrafficWorld, reads: bool) -> None:
-    """A server that drops a connection may have worked on the request, so nobody may send it again."""
+    """A server that drops a connection may have worked on the request, so nobody may send it again.
+
+    Traefik says 502, or 500 where the connection was gone before it had written the request.
+    """
     slug = new_slug()
     with dropping_server(reads=reads) as (url, posts):
         traffic.apply(slug, (Backend(1, url, 100),), fence=1)
         eventually(lambda: traffic.weights(slug), lambda seen: seen == {1: 100})
         with User(world.gateway) as user:
-            assert user.post(slug)[0] in (502, 503)
+            assert user.post(slug)[0] in (500, 502, 503)
         assert len(posts) <= 1
 
 
@@ -356,8 +359,8 @@ def test_copies_count_as_requests_of_the_shadow(traffic: TraefikTraffic, world: 
     shift(traffic, world, slug, {1: 100, 2: 0, 3: 0}, mirrors={2: 100, 3: 25})
     world.send(slug, 12)
     world.send(slug, 8, failing={2})
-    eventually(lambda: counted(world, slug, 2), lambda seen: seen == {"200": 12, "500": 8})
-    assert [counted(world, slug, version) for version in (1, 3)] == [{"200": 20}, {"200": 5}]
+    told = [{"200": 20}, {"200": 12, "500": 8}, {"200": 5}]
+    eventually(lambda: [counted(world, slug, version) for version in (1, 2, 3)], lambda seen: seen == told)
 
 
 def test_what_is_not_json_and_what_is_too_long_is_answered_too(traffic: TraefikTraffic, world: TrafficWorld) -> None:
