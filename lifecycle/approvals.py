@@ -5,17 +5,33 @@ from __future__ import annotations
 from lifecycle.domain.approval import Approver, missing_roles
 from lifecycle.domain.permissions import Role
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Transition
+from lifecycle.models import Approval, Transition
 
 
 def still_missing(transition: Transition) -> tuple[Role, ...]:
-    """The roles whose yes the transition still waits for."""
+    """The roles whose yes the transition still waits for; none once it was let go on without them."""
+    return () if transition.bypassed_at is not None else unfilled(transition)
+
+
+def unfilled(transition: Transition) -> tuple[Role, ...]:
+    """The roles that the policy asks for and that nobody's standing yes fills."""
     approvers = [
         Approver(approval.person_id, frozenset(Role(role) for role in approval.roles))
-        for approval in transition.approvals.all()
+        for approval in standing(transition)
         if approval.approved
     ]
     return missing_roles(required_roles(transition), approvers)
+
+
+def standing(transition: Transition) -> list[Approval]:
+    """The decisions that count: neither void nor taken back, and about what is shown now."""
+    return [each for each in transition.approvals.all() if each.stands and each.digest == transition.digest]
+
+
+def behind(transition: Transition) -> frozenset[int]:
+    """The accounts of everybody who stands behind the request: none of these people can say yes to it."""
+    named = {transition.requested_by_id} if transition.requested_by_id else set()
+    return frozenset(transition.asked_by) | named
 
 
 def required_roles(transition: Transition) -> tuple[Role, ...]:

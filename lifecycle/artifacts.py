@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from django.db import transaction
-
 from lifecycle import adapters
 from lifecycle.adapters.files import manifest_of
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.evidence import ARTIFACT_CHANGED, bind_first_digest
@@ -60,7 +58,7 @@ def note_digest(version: ModelVersion, *, digest: str, listing: str, now: dateti
     another one meanwhile.
     """
     before = version.artifact_digest
-    with transaction.atomic():
+    with recording():
         if not _write(version, digest=digest, listing=listing, read_at=now):
             raise TemporaryError("The version's files were read by somebody else at the same time.")
         if before == digest:
@@ -81,7 +79,7 @@ def check_listing(version: ModelVersion, now: datetime) -> bool:
     if version.artifact_listing == UNREAD or listing_of(version) == version.artifact_listing:
         return False
     before = version.artifact_digest
-    with transaction.atomic():
+    with recording():
         if _write(version, digest=UNREAD, listing=UNREAD, read_at=None):
             _leave(version, before, UNREAD, "The names or sizes of its files are not those that were read before.", now)
     return True

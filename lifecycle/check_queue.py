@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake_check
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.facts import Source
@@ -42,7 +42,7 @@ def queue(
 
     A check that loads the model brings the scan of its files with it, where the policy asks for one and there is none.
     """
-    with transaction.atomic():
+    with recording():
         row = _create(version, criterion, policy=policy, actor=actor, now=now)
         if row is not None and scan_before(version, criterion, policy.values, now).state == ScanState.MISSING:
             _create(version, Criterion.ARTIFACT_SCAN, policy=policy, actor=actor, now=now)
@@ -53,7 +53,7 @@ def _create(
     version: ModelVersion, criterion: Criterion, *, policy: Policy, actor: Actor, now: datetime
 ) -> CheckRun | None:
     try:
-        with transaction.atomic():
+        with recording():
             row = CheckRun.objects.create(
                 version=version,
                 criterion=criterion,
@@ -174,7 +174,7 @@ def why_unasked(check: CheckRun, version: ModelVersion) -> str:
 def call_off(check: CheckRun, why: str, now: datetime) -> bool:
     """End a run without evidence, and say why; its worker notices within seconds. False when it has ended already."""
     ended = {"status": CheckStatus.CANCELLED, "error": why, "finished_at": now, "lease_until": None, "phase": ""}
-    with transaction.atomic():
+    with recording():
         if CheckRun.objects.filter(pk=check.pk, status__in=UNFINISHED_CHECKS).update(**ended) != 1:
             return False
         details = {"criterion": check.criterion, "check": check.pk}

@@ -10,6 +10,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
+from lifecycle import people
+from lifecycle.approvals import behind
 from lifecycle.check_queue import why_not_loaded
 from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
 from lifecycle.domain.facts import Facts, VersionFacts
@@ -117,7 +119,7 @@ class Checklist:
 
 def of_version(page: VersionPage, actor: Actor, now: datetime) -> tuple[Checklist, ...]:
     """One list for every gate of the page, with what this person may do."""
-    version = page.version
+    version, actor = page.version, actor.at(page.version.model.team_id)
     runs = newest_runs(version, {finding.criterion for gate in page.gates for finding in gate.findings})
     in_force = current_policy(version.model, now)
     lists = []
@@ -183,7 +185,8 @@ def _rights_of(
     """The operations refuse the rest as well, and say why; here it is only not offered."""
     is_open = version.removed_at is None and version.model.exact_name and version.domain_stage != Stage.ARCHIVED
     rules = policy.values.waivers
-    asked_by_them = active is not None and active.version_id == version.pk and active.requested_by_id == actor.user_id
+    asked = active if active and active.version_id == version.pk else None
+    asked_by_them = asked is not None and bool(people.same_people(actor.accounts, behind(asked)))
     may_start = is_open and version.status == "READY" and may(actor, Action.START_CHECK)
     return _Rights(
         run=_runnable(variant) if may_start else frozenset(),

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.db.models import Q
 
 from lifecycle import adapters
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake
 from lifecycle.domain.effects import serving
+from lifecycle.domain.live import Shares, as_details
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.plan import Target, load_step
 from lifecycle.domain.stages import STAGE_ALIASES, Stage, from_mlflow
@@ -138,17 +138,20 @@ def _compare(model: RegisteredModel, answering: set[str], now: datetime) -> None
     asked = [GATEWAY, MLFLOW] if _registry_is_due(model, now) else [GATEWAY]
     heard: list[str] = []
     found: list[Difference] = []
+    shares = Shares()
     for side in asked:
         if side not in answering:
             continue
         try:
-            found += _at_gateway(model, variants) if side == GATEWAY else _in_registry(model, variants)
+            if side == GATEWAY:
+                shares = _shared_out(model)
+            found += _at_gateway(model, variants, shares) if side == GATEWAY else _in_registry(model, variants)
             heard.append(side)
         except PortError as error:
             answering.discard(side)
             logger.info("%s cannot be compared: %s does not answer: %s", model.slug, side, error)
     if MLFLOW in heard or (heard and _is_news(model, found)):
-        _keep(model, heard, {each.key: each for each in found}, now)
+        _keep(model, heard, {each.key: each for each in found}, shares, now)
 
 
 def _is_news(model: RegisteredModel, found: list[Difference]) -> bool:
@@ -162,16 +165,19 @@ def _registry_is_due(model: RegisteredModel, now: datetime) -> bool:
     return any(suspicion.startswith((STAGE, ALIAS)) for suspicion in model.suspicions)
 
 
-def _at_gateway(model: RegisteredModel, variants: list[Variant]) -> list[Difference]:
-    """Raises PortError."""
-    weights = serving(adapters.traffic().weights(model.slug))
-    copied = serving(adapters.traffic().mirrors(model.slug))
+def _shared_out(model: RegisteredModel) -> Shares:
+    """How the gateway shares requests out. Raises PortError."""
+    traffic = adapters.traffic()
+    return Shares(serving(traffic.weights(model.slug)), serving(traffic.mirrors(model.slug)))
+
+
+def _at_gateway(model: RegisteredModel, variants: list[Variant], seen: Shares) -> list[Difference]:
     differences = []
-    if weights != _weights(variants):
-        found = f"The gateway sends {_shares(model, weights)}"
+    if seen.weights != _weights(variants):
+        found = f"The gateway sends {_shares(model, seen.weights)}"
         differences.append(Difference(WEIGHTS, found, f"Stagegate left {_shares(model, _weights(variants))}"))
-    if copied:
-        found = f"The gateway copies {_shares(model, copied)}"
+    if seen.copies:
+        found = f"The gateway copies {_shares(model, seen.copies)}"
         differences.append(Difference(MIRRORS, found, "no rollout asks for it"))
     return differences
 
@@ -225,22 +231,28 @@ def _of_alias(model: RegisteredModel, version: ModelVersion, stage: Stage, holde
 # ---------------------------------------------------------------- what is kept of it
 
 
-def _keep(model: RegisteredModel, heard: list[str], found: Mapping[str, Difference], now: datetime) -> None:
-    """Bring the rows in line, unless somebody has executed a transition of the model meanwhile."""
+def _keep(
+    model: RegisteredModel, heard: list[str], found: Mapping[str, Difference], shares: Shares, now: datetime
+) -> None:
+    """Bring the rows in line, unless somebody has executed a transition of the model meanwhile.
+
+    ``shares`` is how the gateway, if it was heard, shares requests out: the record keeps it, as who served when is read
+    from there.
+    """
     kinds = [kind for side in heard for kind in SAYS[side]]
-    with transaction.atomic():
+    with recording():
         fresh = RegisteredModel.objects.select_for_update().get(pk=model.pk)
         if fresh.fence != model.fence or Transition.objects.filter(model=model, status__in=EXECUTING).exists():
             return
         rows = Disagreement.objects.filter(model=model, what__in=kinds).select_related("version")
         known = {_key(row.what, row.version): row for row in rows}
         for key in known.keys() - found.keys():
-            _forget(known[key], now)
+            _forget(known[key], shares, now)
         for key in known.keys() & found.keys():
-            _update(known[key], found[key])
+            _update(known[key], found[key], shares, now)
         for key in found.keys() - known.keys():
             if key in fresh.suspicions:
-                _add(model, found[key], now)
+                _add(model, found[key], shares, now)
         elsewhere = [each for each in fresh.suspicions if each.partition(":")[0] not in kinds]
         unsure = sorted(key for key in found if key not in known and key not in fresh.suspicions)
         _note(fresh, [*elsewhere, *unsure], now if MLFLOW in heard else fresh.compared_at)
@@ -250,7 +262,7 @@ def _key(what: str, version: ModelVersion | None) -> str:
     return f"{what}:{version.version if version else ''}"
 
 
-def _add(model: RegisteredModel, difference: Difference, now: datetime) -> None:
+def _add(model: RegisteredModel, difference: Difference, shares: Shares, now: datetime) -> None:
     row = Disagreement.objects.create(
         model=model,
         version=difference.version,
@@ -259,22 +271,26 @@ def _add(model: RegisteredModel, difference: Difference, now: datetime) -> None:
         found=difference.found[:LONGEST],
         since=now,
     )
-    _record("disagreement_found", row, now)
+    _record("disagreement_found", row, shares, now)
 
 
-def _update(row: Disagreement, difference: Difference) -> None:
-    texts = {"expected": difference.expected[:LONGEST], "found": difference.found[:LONGEST]}
-    if texts != {"expected": row.expected, "found": row.found}:
-        Disagreement.objects.filter(pk=row.pk).update(**texts)
+def _update(row: Disagreement, difference: Difference, shares: Shares, now: datetime) -> None:
+    expected, found = difference.expected[:LONGEST], difference.found[:LONGEST]
+    if (expected, found) == (row.expected, row.found):
+        return
+    row.expected, row.found = expected, found
+    row.save(update_fields=["expected", "found"])
+    _record("disagreement_changed", row, shares, now)
 
 
-def _forget(row: Disagreement, now: datetime) -> None:
-    _record("disagreement_gone", row, now)
+def _forget(row: Disagreement, shares: Shares, now: datetime) -> None:
+    _record("disagreement_gone", row, shares, now)
     row.delete()
 
 
-def _record(action: str, row: Disagreement, now: datetime) -> None:
-    details = {"what": row.what, "found": row.found, "expected": row.expected}
+def _record(action: str, row: Disagreement, shares: Shares, now: datetime) -> None:
+    seen = as_details(shares.weights, shares.copies) if row.what in SAYS[GATEWAY] else {}
+    details = {"what": row.what, "found": row.found, "expected": row.expected, **seen}
     record(action, actor=STAGEGATE, now=now, model=row.model, version=row.version, reason=REASON, details=details)
 
 

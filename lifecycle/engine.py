@@ -16,10 +16,11 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from lifecycle import adapters, artifacts, mirror, trials, variants, world
-from lifecycle.audit import record
+from lifecycle import adapters, artifacts, freezes, live_at, mirror, trials, variants, world
+from lifecycle.audit import record, recording
+from lifecycle.bindings import is_current, renew
 from lifecycle.dispatch import DEFAULT_QUEUE, ROLLBACK_QUEUE, send
-from lifecycle.domain import effects
+from lifecycle.domain import effects, live
 from lifecycle.domain.decide import (
     RETRY,
     Checked,
@@ -30,6 +31,7 @@ from lifecycle.domain.decide import (
     Look,
     NextStep,
     Smoke,
+    StepReached,
     TurnBack,
     Wait,
     decide,
@@ -62,6 +64,8 @@ GLANCE = timedelta(milliseconds=25)
 """How soon to look whether an effect has arrived; later looks come at longer and longer intervals."""
 PATIENCE = timedelta(seconds=1)
 """How long a worker waits for what is due next before it turns to something else."""
+FREEZE_LOOK = timedelta(minutes=5)
+"""How often a transition that a freeze holds is looked at all the same."""
 TURN = timedelta(seconds=20)
 """How long a worker stays with one transition."""
 URGENT = Q(status=Status.ROLLING_BACK) | Q(kind__in=(Kind.DRILL, Kind.RECONCILIATION))
@@ -214,6 +218,8 @@ def _advance(claim: Claim, now: datetime) -> datetime | None:
     if isinstance(decision, Checked):
         decision = _look_at_gate(claim, now)
     _close_effect(claim, observed, now)
+    if not isinstance(decision, StepReached):
+        _note_shares(claim, observed, now)
     variants.remember_urls(claim.row.model, observed.servers)
     return _follow(claim, decision, observed, now)
 
@@ -249,10 +255,14 @@ def _wait(claim: Claim, decision: Wait) -> datetime:
 
 
 def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
-    """Whether the gate is still open when execution is about to begin, approvals included.
+    """Whether nothing holds the change when execution is about to begin: no freeze, and no gate, approvals included.
 
-    The version is read afresh for it: a tag or a file may have changed after the last approval.
+    The version is read afresh for it: a tag or a file may have changed after the last approval. Where it has, the
+    approvals are void, and the transition waits for new ones.
     """
+    freeze = freezes.holding(claim.row.model, now) if claim.row.override_at is None else None
+    if freeze is not None:
+        return _hold(claim, freeze, now)
     version = claim.row.version
     try:
         mirror.refresh_version(adapters.registry(), VersionRef(claim.row.model.name, version.version), now)
@@ -260,13 +270,42 @@ def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
         artifacts.check_listing(version, now)
     except PortError as error:
         return Wait(now + RETRY, f"The version cannot be read, and nothing moves before it can: {error}")
+    _renew(claim, now)
     gate = gate_of(version, Stage(claim.row.to_stage), now, transition=claim.row)
     if not gate.open:
         return Fail(f"The gate to {gate.to_stage} has closed since this was approved. {in_words(gate.closed_by)}")
-    barred = why_past_the_gate(version, gate.to_stage) or why_other_files(
-        version, gate.to_stage, claim.row.requested_at
-    )
+    barred = why_past_the_gate(version, gate.to_stage) or why_other_files(version, gate.to_stage)
     return Fail(barred) if barred else Checked()
+
+
+def _hold(claim: Claim, freeze: freezes.Freeze, now: datetime) -> Wait:
+    if claim.row.waiting_for != freeze.sentence:
+        with recording():
+            claim.write(waiting_for=freeze.sentence)
+            details = {"freeze": freeze.row.pk, "until": freeze.occurrence.until}
+            record(
+                "held_by_freeze",
+                actor=STAGEGATE,
+                now=now,
+                transition=claim.row,
+                reason=freeze.sentence,
+                details=details,
+            )
+    until = freeze.occurrence.until
+    return Wait(min(until, now + FREEZE_LOOK), freeze.sentence, shown_until=until)
+
+
+def _renew(claim: Claim, now: datetime) -> None:
+    """Raises LostClaimError when the approvals are void: the transition waits for people again."""
+    if is_current(claim.row, now):
+        return
+    with recording():
+        claim.write(lease_until=now + _lease(claim.row))
+        renew(
+            Transition.objects.select_related("version__model", "model", "policy", "stable").get(pk=claim.row.pk), now
+        )
+    if not Transition.objects.filter(pk=claim.row.pk, fence=claim.fence).exists():
+        raise LostClaimError(f"what was said yes to in transition {claim.row.pk} has changed")
 
 
 def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
@@ -277,13 +316,36 @@ def _close_effect(claim: Claim, observed: Observed, now: datetime) -> None:
     effect = effects.load(intent.kind, intent.payload)
     if not effects.satisfied(effect, observed):
         return
-    with transaction.atomic():
+    with recording():
         claim.write(lease_until=now + _lease(claim.row))
         Effect.objects.filter(pk=intent.pk).update(outcome=Effect.Outcome.DONE, finished_at=now, last_error="")
         variants.follow(claim.row, effect, now)
         if intent.finished_at is None:
-            details = {"effect": intent.summary, "attempts": intent.attempts}
+            details = {"effect": intent.summary, "attempts": intent.attempts, **_shares_of(effect)}
             record(f"{intent.kind}_changed", actor=STAGEGATE, now=now, transition=claim.row, details=details)
+
+
+def _shares_of(effect: effects.Effect) -> dict[str, Any]:
+    """Whoever asks later which version served reads it in the record alone."""
+    return live.as_details(effect.weights, effect.mirrors) if isinstance(effect, effects.ShiftTraffic) else {}
+
+
+def _note_shares(claim: Claim, observed: Observed, now: datetime) -> None:
+    """Record what the gateway does where nobody has written that down: somebody changed it by hand, or a change was
+    ended between its write and the look that would have recorded it."""
+    if observed.weights is None:
+        return
+    weights = effects.serving(observed.weights)
+    if observed.mirrors is None and weights == variants.weights(claim.row.model):
+        return
+    told = live_at.last_told(claim.row.model)
+    seen = live.Shares(weights, told.copies if observed.mirrors is None else effects.serving(observed.mirrors))
+    if seen == told:
+        return
+    with recording():
+        claim.write(lease_until=now + _lease(claim.row))
+        details = live.as_details(seen.weights, seen.copies)
+        record("shares_seen", actor=STAGEGATE, now=now, transition=claim.row, details=details)
 
 
 def _do(claim: Claim, effect: effects.Effect, observed: Observed, now: datetime) -> datetime | None:
@@ -310,7 +372,7 @@ def _do(claim: Claim, effect: effects.Effect, observed: Observed, now: datetime)
     except PortError as failure:
         logger.warning("transition %s: %s: %s", claim.row.pk, effect.key, failure)
         error = str(failure)
-    with transaction.atomic():
+    with recording():
         Effect.objects.filter(pk=intent.pk).update(last_error=error)
         wait = _patience(intent.attempts) if error else GLANCE
         return claim.release(timezone.now() + wait, waiting_for=error or intent.summary, waiting_until=None)
@@ -344,7 +406,7 @@ def _smoke(claim: Claim, now: datetime) -> datetime:
         return _turn_back(claim, TurnBack(f"The new version cannot be asked for an answer: {error}"), now)
     if smoked.problem:
         return _turn_back(claim, TurnBack(f"The new version failed its smoke request: {smoked.problem}"), now)
-    with transaction.atomic():
+    with recording():
         action = "smoke_skipped" if smoked.unasked else "smoke_answered"
         record(action, actor=STAGEGATE, now=now, transition=claim.row, reason=smoked.unasked)
         return claim.release(now, smoked_at=now, waiting_for="", waiting_until=None)
@@ -396,7 +458,7 @@ def _patience(attempts: int) -> timedelta:
 
 def _move_on(claim: Claim, decision: Decision, now: datetime) -> datetime:
     """Progress within the transition; nothing outside changes."""
-    with transaction.atomic():
+    with recording():
         if isinstance(decision, Checked):
             record("execution_started", actor=STAGEGATE, now=now, transition=claim.row)
             values: dict[str, Any] = {"checked_at": now, "started_at": now, "status": Status.RUNNING}
@@ -411,10 +473,8 @@ def _step_reached(claim: Claim, now: datetime) -> dict[str, Any]:
     weights = split(claim.plan, claim.progress) or {}
     variants.set_weights(claim.row.model, weights, now)
     went_back = claim.plan.goes_back or (claim.plan.drill and claim.progress.step == 0)
-    shares = {str(version): share for version, share in weights.items()}
-    copies = {str(version): share for version, share in mirrors(claim.plan, claim.progress).items()}
     seconds = _seconds_since_click(claim.row, now) if went_back else None
-    details = {"weights": shares, **({"mirrors": copies} if copies else {})}
+    details = live.as_details(weights, mirrors(claim.plan, claim.progress))
     record(
         "traffic_back" if went_back else "step_reached",
         actor=STAGEGATE,
@@ -432,7 +492,7 @@ def _seconds_since_click(row: Transition, at: datetime | None) -> float | None:
 
 def _turn_back(claim: Claim, decision: TurnBack, now: datetime) -> datetime:
     """With the verdict that stands, if there is one, frozen into the record."""
-    with transaction.atomic():
+    with recording():
         claim.write(lease_until=None)
         turn_back(claim.row, reason=decision.why, by=STAGEGATE, now=now, details=trials.facts(claim.row))
     return now
@@ -440,7 +500,7 @@ def _turn_back(claim: Claim, decision: TurnBack, now: datetime) -> datetime:
 
 def _end(claim: Claim, decision: Finish | Fail, now: datetime) -> None:
     """Close the transition and give the variants their roles."""
-    with transaction.atomic():
+    with recording():
         if isinstance(decision, Fail):
             status, outcome = Status.FAILED, decision.why
         else:

@@ -102,9 +102,9 @@ def files_changed_since(version: ModelVersion, since: datetime) -> bool:
     return first is not None and first.details.get("old_digest") != version.artifact_digest
 
 
-def why_other_files(version: ModelVersion, to_stage: Stage, asked_at: datetime | None = None) -> str:
+def why_other_files(version: ModelVersion, to_stage: Stage) -> str:
     """Why a version cannot enter a stage whatever its gate says, "" when it can: these are other files than those that
-    passed the gate to Staging and answered requests there, or than those that people have said yes to."""
+    passed the gate to Staging and answered requests there."""
     if to_stage == Stage.ARCHIVED:
         return ""
     if to_stage == Stage.PRODUCTION and version.stage_since and files_changed_since(version, version.stage_since):
@@ -112,8 +112,6 @@ def why_other_files(version: ModelVersion, to_stage: Stage, asked_at: datetime |
             "Its files have changed since it came to Staging. Archive it and bring it back through Staging, so that "
             "its new files are looked at, or register them as a version of their own."
         )
-    if asked_at and files_changed_since(version, asked_at):
-        return "Its files have changed since this was asked for. Cancel it, and ask for the files that there are now."
     return ""
 
 

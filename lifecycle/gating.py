@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, Max, Min, Q, Sum, Window
 from django.db.models.functions import RowNumber
 
-from lifecycle import versions
-from lifecycle.approvals import required_roles, still_missing
+from lifecycle import people, versions
+from lifecycle.approvals import behind, required_roles, standing, unfilled
 from lifecycle.domain import compare
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.criteria import Criterion
@@ -55,11 +55,12 @@ def gate_of(
     *,
     transition: Transition | None = None,
     policy: policy_values.Policy | None = None,
-    asked_by: int | None = None,
+    asked_by: Collection[int] = (),
 ) -> Gate:
     """The gate as it is now: by the transition's policy when there is one, else by the one in force for the model.
 
-    ``asked_by`` is who is about to ask for the change; of a transition it is known. Their own waivers do not count.
+    ``asked_by`` are the accounts behind whoever is about to ask for the change; of a transition they are known. Waivers
+    that the same person has granted do not count.
     """
     chosen = policy or (transition.policy if transition else current_policy(version.model, now)).values
     facts = facts_of(version, to_stage, chosen, now, transition=transition, asked_by=asked_by)
@@ -73,10 +74,10 @@ def facts_of(
     now: datetime,
     *,
     transition: Transition | None = None,
-    asked_by: int | None = None,
+    asked_by: Collection[int] = (),
 ) -> Facts:
     """What the criteria of this stage change ask about; the rest keeps its defaults."""
-    requester = transition.requested_by_id if transition else asked_by
+    asking = behind(transition) if transition else asked_by
     asked = frozenset(policy.criteria.of(to_stage))
     serving = production_version(version.model)
     production = serving if serving and serving.pk != version.pk else None
@@ -87,7 +88,7 @@ def facts_of(
         others=versions.others_of(version) if Criterion.SEMANTIC_VERSION in asked else (),
         production=versions.facts_of(production) if production else None,
         evidence=_evidence(version, asked, policy, now),
-        waivers=_waivers(version, asked, requester),
+        waivers=_waivers(version, asked, asking),
         staging_since=since,
         other_files=since is not None and bool(asked & _TRAFFIC) and files_changed_since(version, since),
         answered=answered.get(version.pk, Answered()),
@@ -131,8 +132,10 @@ def evidence_fact(row: Evidence, *, stale: str = "") -> EvidenceFact:
     )
 
 
-def _waivers(version: ModelVersion, asked: frozenset[Criterion], requester: int | None) -> tuple[WaiverFact, ...]:
+def _waivers(version: ModelVersion, asked: frozenset[Criterion], asking: Collection[int]) -> tuple[WaiverFact, ...]:
     """All that were ever granted: a waiver is shown wherever the gate is."""
+    rows = list(Waiver.objects.filter(version=version, criterion__in=asked))
+    own = people.same_people((row.granted_by_id for row in rows if row.granted_by_id), asking) if rows else frozenset()
     return tuple(
         WaiverFact(
             id=row.pk,
@@ -142,20 +145,17 @@ def _waivers(version: ModelVersion, asked: frozenset[Criterion], requester: int 
             at=row.granted_at,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
-            stale=why_other_artifact(row, version) or _why_own(row, requester),
+            stale=why_other_artifact(row, version) or (_why_own(row) if row.granted_by_id in own else ""),
             revoked_by=row.revoked_by,
             revoked_reason=row.revoked_reason,
         )
-        for row in Waiver.objects.filter(version=version, criterion__in=asked)
+        for row in rows
     )
 
 
-def _why_own(row: Waiver, requester: int | None) -> str:
+def _why_own(row: Waiver) -> str:
     """A waiver is a yes, and nobody says yes to themselves."""
-    own = requester is not None and row.granted_by_id == requester
-    return (
-        f"It was granted by {row.granted_by}, who asks for this change: somebody else has to grant it." if own else ""
-    )
+    return f"It was granted by {row.granted_by}, who asks for this change: somebody else has to grant it."
 
 
 # ---------------------------------------------------------------- traffic, approvals, Production
@@ -188,10 +188,11 @@ def _breached(version: ModelVersion, since: datetime | None) -> tuple[Breach, ..
 
 
 def _approvals(transition: Transition) -> ApprovalFacts:
-    said_yes = [each for each in transition.approvals.all() if each.approved]
+    said_yes = [each for each in standing(transition) if each.approved]
     return ApprovalFacts(
         required=required_roles(transition),
-        missing=still_missing(transition),
+        missing=unfilled(transition),
+        bypassed_by=transition.bypassed_by_name if transition.bypassed_at else "",
         given=tuple(each.person_name for each in said_yes),
         last_at=max((each.decided_at for each in said_yes), default=None),
     )

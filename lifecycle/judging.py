@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from lifecycle import rollbacks
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake
 from lifecycle.domain import compare, observations
 from lifecycle.domain.compare import Evidence, VerdictKind, Window
@@ -206,7 +205,7 @@ def _look(trial: Trial, now: datetime) -> None:
     verdict = compare.judge(_evidence(trial, seen, policy, reference), policy, now)
     if unread and verdict.kind == VerdictKind.PROCEED:
         verdict = replace(verdict, kind=VerdictKind.HOLD, why=f"Drift cannot be told yet: {unread}.")
-    with transaction.atomic():
+    with recording():
         if _keep(trial, seen, verdict, now):
             _follow(trial, verdict, now)
 
@@ -351,7 +350,7 @@ def _act(trial: Trial, verdict: compare.Verdict, now: datetime) -> None:
     """Roll back, with the facts frozen into the record. What a rule refuses is left, and asked for at the next look."""
     acts = {TrialKind.STAGING: _withdraw, TrialKind.PRODUCTION: _leave_production}
     try:
-        with transaction.atomic():
+        with recording():
             acts.get(TrialKind(trial.kind), _turn_back)(trial, verdict, now)
     except RefusedError as error:
         logger.warning("%s: its rollback is refused: %s", trial, error)
@@ -398,7 +397,7 @@ def _leave_production(trial: Trial, verdict: compare.Verdict, now: datetime) -> 
         _take_back(running, trial, verdict, now)
         return
     try:
-        with transaction.atomic():
+        with recording():
             rollbacks.start(
                 model=trial.model,
                 reason=verdict.why,

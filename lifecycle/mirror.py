@@ -28,7 +28,7 @@ from typing import Any, cast
 from django.db import transaction
 from django.db.models import F, Q
 
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.domain.permissions import Actor
 from lifecycle.domain.slugs import slug_of
 from lifecycle.domain.stages import STAGE_ALIASES, Stage, from_mlflow, to_mlflow
@@ -329,7 +329,7 @@ def _apply_models(registry: Registry, items: Sequence[RegistryModel], pass_numbe
     rows = _known_models([item.name for item in items])
     pairs = [_settled(registry, rows[item.name], item) for item in items if item.name in rows]
     new = [item for item in items if item.name not in rows]
-    with transaction.atomic():
+    with recording():
         _insert_models(new, pass_number)
         changed = sum(_update_model(row, item, now) for row, item in pairs)
         seen = RegisteredModel.objects.filter(pk__in=[row.pk for row, _ in pairs])
@@ -605,7 +605,7 @@ def _follow_stage(registry: Registry, pk: int, item: RegistryVersion, now: datet
         return
     if stage == row.stage:
         return
-    with transaction.atomic():
+    with recording():
         if ModelVersion.objects.filter(pk=pk, stage=row.stage).update(stage=stage, stage_since=now) != 1:
             return
         if stage not in expected_stages(row):

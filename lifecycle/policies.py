@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from lifecycle import people
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.approval import Approver, missing_roles
-from lifecycle.domain.permissions import ALLOWED, Action, Role
+from lifecycle.domain.permissions import ALLOWED, Action, Actor, Role
 from lifecycle.domain.policy import Problem
 from lifecycle.domain.policy_words import Change, Section, changes, sections
 from lifecycle.domain.stages import Stage
@@ -108,24 +108,22 @@ def _of_all_models(number: int) -> Policy | None:
 # ---------------------------------------------------------------- who could satisfy it
 
 
-def people() -> list[Approver]:
-    """Everybody who can sign in, with their roles. Service accounts decide nothing."""
-    users = get_user_model().objects.filter(is_active=True).prefetch_related("role_assignments").order_by("pk")
-    return [Approver(user.pk, user.role_set) for user in users if Role.SERVICE not in user.role_set]
-
-
-def approval_gap(policy: policy_values.Policy, to_stage: Stage, requester_id: int | None) -> tuple[Role, ...]:
+def approval_gap(
+    policy: policy_values.Policy, to_stage: Stage, actor: Actor, model: RegisteredModel
+) -> tuple[Role, ...]:
     """The roles that nobody could fill for a transition that this person asks for; () when all could be filled."""
-    return _gap(policy.approvals(to_stage), people(), requester_id)
+    asking = people.of(actor.accounts)
+    return _gap(policy.approvals(to_stage), people.approvers(model), asking)
 
 
-def _gap(required: tuple[Role, ...], everybody: Iterable[Approver], requester_id: int | None) -> tuple[Role, ...]:
-    return missing_roles(required, [person for person in everybody if person.user_id != requester_id])
+def _gap(required: tuple[Role, ...], everybody: Iterable[Approver], asking: Sequence[Approver]) -> tuple[Role, ...]:
+    others = [each for each in everybody if not each.shared and not any(each.is_same_person(asker) for asker in asking)]
+    return missing_roles(required, others)
 
 
-def unsatisfiable(policy: policy_values.Policy) -> tuple[Problem, ...]:
+def unsatisfiable(policy: policy_values.Policy, model: RegisteredModel | None) -> tuple[Problem, ...]:
     """Why nobody could ever do what the policy asks, with the people there are now; () when they could."""
-    everybody = people()
+    everybody = people.approvers(model)
     problems = [_approvals_problem(policy, stage, everybody) for stage in Stage]
     return tuple(problem for problem in (*problems, _waivers_problem(policy, everybody)) if problem is not None)
 
@@ -135,7 +133,7 @@ def _approvals_problem(policy: policy_values.Policy, stage: Stage, everybody: li
     if not required:
         return None
     path = (f"approvals_to_{stage.lower()}",)
-    gaps = [_gap(required, everybody, person.user_id) for person in everybody if _may_ask(person)]
+    gaps = [_gap(required, everybody, [person]) for person in everybody if _may_ask(person)]
     if not gaps:
         who = listed([role.label for role in Role if role in ALLOWED[Action.REQUEST_TRANSITION]], "or")
         return Problem(

@@ -75,6 +75,8 @@ _COMMENTS = {
     "step lasts at least. asks: the role of whoever has to let it go on.",
     "staging_weight": "Percent of requests for a version in Staging, 0 to 50.",
     "approvals_to_staging": "Roles that have to say yes; one twice asks for two people.",
+    "approval": "How long a yes stands; after how long a yes to Production asks who you are again; and who may\n"
+    "let a change go on in an emergency without the approvals that are missing.",
     "start_limit": "How long a server may take until it is ready.",
     "warm_window": "How long the previous version's server is kept for a rollback within a second.",
     "shortened": "Whether durations are shortened, as in a demo.",

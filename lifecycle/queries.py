@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
 
-from lifecycle.approvals import required_roles, still_missing
+from lifecycle import freezes, people
+from lifecycle.approvals import behind, required_roles, standing, still_missing
+from lifecycle.domain.approval import ApprovalRefusedError, Approver, check_approver
 from lifecycle.domain.gates import Gate
 from lifecycle.domain.permissions import Action, Actor, Role, may
 from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
@@ -17,6 +20,7 @@ from lifecycle.gating import gate_of, load_gate
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
+    Approval,
     AuditEntry,
     Kind,
     MirrorState,
@@ -189,7 +193,7 @@ def version_page(version: ModelVersion, actor: Actor, now: datetime) -> VersionP
         transitions=tuple(transitions.filter(version=version)[:20]),
         aliases=tuple(sorted(alias for alias, number in model.aliases.items() if number == version.version)),
         gates=_gates(version, active, now),
-        may_request=may(actor, Action.REQUEST_TRANSITION),
+        may_request=may(actor.at(model.team_id), Action.REQUEST_TRANSITION),
     )
 
 
@@ -231,7 +235,8 @@ class Counted:
 @dataclass(frozen=True, slots=True)
 class TransitionPage:
     """``gate`` is the gate as it is now, None once execution has begun; ``gate_as_asked`` is how it was when the change
-    was asked for, None for what no gate holds up."""
+    was asked for, None for what no gate holds up. ``own_approval`` is this person's yes that they can take back;
+    ``freeze`` the one that holds the transition now."""
 
     transition: Transition
     shares: tuple[Share, ...]
@@ -242,12 +247,19 @@ class TransitionPage:
     counted: tuple[Counted, ...]
     gate: Gate | None
     gate_as_asked: Gate | None
+    own_approval: Approval | None
+    freeze: freezes.Freeze | None
+    may_override: bool
+    may_bypass: bool
+    may_review_bypass: bool
 
 
 def transition_page(transition: Transition, actor: Actor, now: datetime) -> TransitionPage:
     variants = Variant.objects.filter(model=transition.model_id).select_related("version")
     missing = still_missing(transition)
     why_not = why_not_decide(transition, actor, missing)
+    here = actor.at(transition.model.team_id)
+    freeze = freeze_of(transition, now)
     awaiting = transition.status == Status.AWAITING_APPROVAL
     return TransitionPage(
         transition=transition,
@@ -255,16 +267,60 @@ def transition_page(transition: Transition, actor: Actor, now: datetime) -> Tran
         missing=missing,
         may_decide=awaiting and not why_not,
         why_not_decide=why_not if awaiting else "",
-        may_cancel=awaiting and may(actor, Action.CANCEL),
+        may_cancel=awaiting and may(here, Action.CANCEL),
         counted=_counted(transition),
         gate=_gate_now(transition, now),
         gate_as_asked=_gate_as_asked(transition),
+        own_approval=_own_approval(transition, here),
+        freeze=freeze,
+        may_override=freeze is not None and may(here, Action.OVERRIDE_FREEZE),
+        may_bypass=awaiting and may_bypass(transition, here),
+        may_review_bypass=may_review_bypass(transition, here),
     )
 
 
+def has_not_begun(transition: Transition) -> bool:
+    """Whether nothing of a change that a gate holds up has been carried out yet."""
+    waits = transition.status in (Status.AWAITING_APPROVAL, Status.APPROVED)
+    return waits and transition.checked_at is None and transition.kind not in UNGATED
+
+
+def freeze_of(transition: Transition, now: datetime) -> freezes.Freeze | None:
+    """The freeze that holds this transition now, whether or not it is approved; None once it was overridden."""
+    if not has_not_begun(transition) or transition.override_at is not None:
+        return None
+    return freezes.holding(transition.model, now)
+
+
+def may_bypass(transition: Transition, actor: Actor) -> bool:
+    allowed = set(transition.policy.values.approval.bypass)
+    here = actor.at(transition.model.team_id)
+    return may(here, Action.BYPASS) and not here.shared and bool(here.roles & allowed)
+
+
+def may_review_bypass(transition: Transition, actor: Actor) -> bool:
+    """Whether there is a bypass to review here, and this person took no part in it."""
+    if transition.bypassed_at is None or transition.bypass_reviewed_at is not None:
+        return False
+    took_part = actor.user_id in (transition.bypassed_by_id, transition.requested_by_id)
+    return not took_part and may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS)
+
+
+def bypasses_to_review() -> QuerySet[Transition]:
+    """The transitions that went on without their approvals and that nobody has looked at since, newest first."""
+    rows = Transition.objects.filter(bypassed_at__isnull=False, bypass_reviewed_at=None)
+    return rows.select_related("version__model", "model", "policy").order_by("-bypassed_at")
+
+
+def _own_approval(transition: Transition, actor: Actor) -> Approval | None:
+    if not has_not_begun(transition):
+        return None
+    mine = (each for each in transition.approvals.all() if each.approved and each.stands)
+    return next((each for each in mine if each.person_id == actor.user_id), None)
+
+
 def _gate_now(transition: Transition, now: datetime) -> Gate | None:
-    waits = transition.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and transition.checked_at is None
-    if not waits or transition.kind in UNGATED:
+    if not has_not_begun(transition):
         return None
     return gate_of(transition.version, Stage(transition.to_stage), now, transition=transition)
 
@@ -291,30 +347,43 @@ def _counted(transition: Transition) -> tuple[Counted, ...]:
     return tuple(sorted(counted, key=lambda each: (each.version.pk == transition.version_id, each.version.version)))
 
 
-def why_not_decide(transition: Transition, actor: Actor, missing: Sequence[Role]) -> str:
-    """Why this person's yes or no would be refused; "" when it would count."""
-    if not may(actor, Action.APPROVE):
-        return "Your role reads here; product owners and ML engineers decide."
-    if actor.user_id == transition.requested_by_id:
-        return "You asked for this, so somebody else has to decide."
-    if any(approval.person_id == actor.user_id for approval in transition.approvals.all()):
-        return "You have decided already."
-    if not actor.roles & set(required_roles(transition)):
-        return "The policy asks other roles for this decision."
-    if not actor.roles & set(missing):
+def why_not_decide(
+    transition: Transition, actor: Actor, missing: Sequence[Role], known: Mapping[int, Approver] | None = None
+) -> str:
+    """Why this person's yes or no would be refused; "" when it would count. ``known`` are the people of many
+    transitions by their keys, read once."""
+    here = actor.at(transition.model.team_id)
+    if not may(here, Action.APPROVE) or here.user_id is None:
+        return "Your role reads here; product owners and ML engineers of this model decide."
+    try:
+        check_approver(
+            approver=Approver(here.user_id, here.roles, here.identities, here.shared),
+            asked_by=_these(behind(transition), known),
+            decided_by=_these([each.person_id for each in standing(transition)], known),
+            required=required_roles(transition),
+        )
+    except ApprovalRefusedError as error:
+        return str(error)
+    if not here.roles & set(missing):
         return "The yes of your role is there already."
     return ""
 
 
+def _these(keys: Collection[int], known: Mapping[int, Approver] | None) -> list[Approver]:
+    return people.of(keys) if known is None else [known[key] for key in keys if key in known]
+
+
 def waiting_for(actor: Actor) -> list[Transition]:
     """The transitions on which this person can decide, oldest first."""
-    rows = (
+    rows = list(
         Transition.objects.filter(status=Status.AWAITING_APPROVAL)
         .select_related("version__model", "model", "policy", "stable")
         .prefetch_related("approvals")
         .order_by("requested_at")
     )
-    return [row for row in rows if not why_not_decide(row, actor, still_missing(row))]
+    concerned = {key for row in rows for key in (*behind(row), *(each.person_id for each in standing(row)))}
+    known = {each.user_id: each for each in people.of(concerned)} if rows else {}
+    return [row for row in rows if not why_not_decide(row, actor, still_missing(row), known)]
 
 
 def running() -> QuerySet[Transition]:
@@ -333,30 +402,37 @@ def lately_rolled_back(now: datetime, *, days: int = 7) -> QuerySet[Transition]:
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """What to show of the record; empty values do not restrict."""
+    """What to show of the record; empty values do not restrict. ``last_seq`` is the last entry that may be shown."""
 
     model: str = ""
     version: int | None = None
     actor: str = ""
     action: str = ""
+    refused: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
     transition: int | None = None
+    last_seq: int | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """What restricts, as the lookups of a query."""
+        lookups = {
+            "model": self.model,
+            "version": self.version,
+            "actor__icontains": self.actor,
+            "action": self.action,
+            "refused": self.refused,
+            "at__gte": self.since,
+            "at__lt": self.until,
+            "transition": self.transition,
+            "seq__lte": self.last_seq,
+        }
+        return {name: value for name, value in lookups.items() if value not in ("", None)}
 
 
 def record_entries(wanted: RecordFilter) -> QuerySet[AuditEntry]:
     """Audit entries, newest first."""
-    conditions = {
-        "model": wanted.model,
-        "version": wanted.version,
-        "actor__icontains": wanted.actor,
-        "action": wanted.action,
-        "at__gte": wanted.since,
-        "at__lt": wanted.until,
-        "transition": wanted.transition,
-    }
-    given = {name: value for name, value in conditions.items() if value not in ("", None)}
-    return AuditEntry.objects.filter(**given)
+    return AuditEntry.objects.filter(**wanted.conditions())
 
 
 def record_of(transition: Transition) -> QuerySet[AuditEntry]:

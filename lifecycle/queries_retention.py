@@ -207,7 +207,7 @@ def version_retention(version: ModelVersion, actor: Actor, now: datetime) -> Ver
         hold=hold,
         deletion=None if stale else deletion,
         retention=Retentions(now).of(version.model),
-        may_hold=may(actor, Action.PLACE_HOLD) and version.removed_at is None,
+        may_hold=may(actor.at(version.model.team_id), Action.PLACE_HOLD) and version.removed_at is None,
     )
 
 

@@ -10,7 +10,7 @@ from statistics import median
 
 from django.db.models import F, Min, Q, QuerySet, Sum
 
-from lifecycle import disagreements
+from lifecycle import disagreements, people
 from lifecycle.domain.effects import SERVER
 from lifecycle.domain.permissions import STAGEGATE, Action, Actor, may
 from lifecycle.domain.stages import Stage
@@ -122,6 +122,7 @@ class Offers:
 
 def offers(model: RegisteredModel, actor: Actor) -> Offers:
     """What this person can do about what the model serves, in about ten queries."""
+    actor = actor.at(model.team_id)
     rows = Transition.objects.filter(model=model, status__in=ACTIVE)
     active = rows.select_related("model", "version", "stable", "previous").first()
     serving = production_version(model)
@@ -140,7 +141,8 @@ def offers(model: RegisteredModel, actor: Actor) -> Offers:
 def offers_here(transition: Transition, actor: Actor) -> Offers | None:
     """Those that belong on a transition's page: of a change that runs, and of a promotion whose version serves now."""
     if transition.status == Status.APPROVED and transition.kind not in GIVES_WAY:
-        return Offers(turn_back=_to_turn_back(transition)) if may(actor, Action.ROLL_BACK) else Offers()
+        allowed = may(actor.at(transition.model.team_id), Action.ROLL_BACK)
+        return Offers(turn_back=_to_turn_back(transition)) if allowed else Offers()
     if transition.status in EXECUTING and transition.kind not in GIVES_WAY:
         return offers(transition.model, actor)
     promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
@@ -473,13 +475,21 @@ def asks_for_review(transition: Transition) -> bool:
 
 def why_not_review(transition: Transition, actor: Actor) -> str:
     """Why this person's review would be refused; "" when it would count."""
-    if not may(actor, Action.APPROVE):
+    if not may(actor.at(transition.model.team_id), Action.APPROVE):
         return "Product owners and ML engineers review rollbacks."
-    if actor.user_id == transition.rollback_by_id:
+    if _own(actor, [transition]):
         return "You rolled back, so somebody else reviews it."
     return ""
 
 
+def _own(actor: Actor, rows: Sequence[Transition]) -> frozenset[int]:
+    """Those who rolled back one of these, as far as they are this person, by whatever account."""
+    who = {row.rollback_by_id for row in rows if row.rollback_by_id}
+    return people.same_people(who, actor.accounts) if who else frozenset()
+
+
 def reviews_for(actor: Actor, *, limit: int = 20) -> list[Transition]:
     """The rollbacks that wait for somebody like this person to review them, newest first."""
-    return [row for row in to_review()[:limit] if not why_not_review(row, actor)]
+    rows = [row for row in to_review()[:limit] if may(actor.at(row.model.team_id), Action.APPROVE)]
+    own = _own(actor, rows)
+    return [row for row in rows if row.rollback_by_id not in own]

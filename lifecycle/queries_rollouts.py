@@ -13,6 +13,8 @@ from django.core.cache import cache
 from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTransform
 
+from lifecycle import people
+from lifecycle.approvals import behind
 from lifecycle.domain import compare, observations, shadow, strategies
 from lifecycle.domain.course import Binned, Point, bin_of, classes_by_count, point, width_for
 from lifecycle.domain.drift import NotComparableError, distance
@@ -126,9 +128,10 @@ def verdicts_of(trials: QuerySet[Trial]) -> QuerySet[Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
-    """One step of a rollout. ``state`` is done, current, ahead or never; ``since`` is when the gateway had applied it.
+    """One step of a rollout. ``state`` is done, current, ahead, stopped or never.
 
-    ``until`` is when the current step has lasted its minimum time, ``took`` how long a past one lasted.
+    ``since`` is when the gateway had applied it, ``until`` when the current step has lasted its minimum time,
+    ``took`` how long a past one lasted.
     """
 
     number: int
@@ -157,6 +160,12 @@ def steps_of(transition: Transition, reached: Mapping[int, datetime], now: datet
             )
         )
     return tuple(lines)
+
+
+def steps_reached(transition: Transition, now: datetime) -> tuple[StepLine, ...]:
+    """The steps with when each was reached, by the record."""
+    entries = AuditEntry.objects.filter(transition=transition.pk, action="step_reached").order_by("id")[:100]
+    return steps_of(transition, _reached(transition, entries), now)
 
 
 def _state_of(transition: Transition, number: int) -> str:
@@ -210,6 +219,7 @@ def steering_of(transition: Transition, actor: Actor, standing: Standing | None,
     plans = [load_step(raw) for raw in transition.steps]
     if transition.step + 1 >= len(plans) and transition.paused_at is None:
         return Steering()
+    actor = actor.at(transition.model.team_id)
     turn = _Turn(transition, plans, standing, now)
     deeds = []
     if may(actor, Action.STEER_ROLLOUT):
@@ -240,8 +250,10 @@ def why_not_past(transition: Transition, step: PlannedStep, actor: Actor) -> str
     """Where the policy asks for a person, it is one with that role who did not ask for the change."""
     if step.asks is None:
         return ""
-    if actor.user_id == transition.requested_by_id:
+    if people.same_people(actor.accounts, behind(transition)):
         return "You asked for this change, so somebody else has to let it go on from here."
+    if actor.shared:
+        return "Several people use this account, so its yes would be nobody's: somebody else has to let it go on."
     return "" if step.asks in actor.roles else f"It takes a {step.asks.label} to let it go on from here."
 
 
@@ -381,9 +393,8 @@ class RolloutPage:
 def rollout_page(transition: Transition, actor: Actor, now: datetime) -> RolloutPage:
     """``drawn`` is whether there is a course to draw."""
     standing = standing_of_transition(transition)
-    entries = AuditEntry.objects.filter(transition=transition.pk, action="step_reached").order_by("id")[:100]
     return RolloutPage(
-        steps=steps_of(transition, _reached(transition, entries), now),
+        steps=steps_reached(transition, now),
         standing=standing,
         verdicts=tuple(verdicts_of(transition.trials.all())[:VERDICTS_SHOWN]),
         steering=steering_of(transition, actor, standing, now),
@@ -445,42 +456,17 @@ def _canary_words(policy: Policy) -> str:
 
 def asking(actor: Actor) -> list[Transition]:
     """The rollouts that wait for somebody like this person to let them go on, longest waiting first."""
-    if not may(actor, Action.ADVANCE_ROLLOUT):
-        return []
     rows = (
         Transition.objects.filter(status=Status.RUNNING, asks_person=True)
         .select_related("version__model", "model", "stable")
         .order_by("step_since", "pk")
     )
-    return [row for row in rows if not why_not_past(row, load_step(row.steps[row.step]), actor)]
+    return [row for row in rows if _is_asked(row, actor.at(row.model.team_id))]
 
 
-# ---------------------------------------------------------------- who served
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Which version got what percentage of requests, and copies of what percentage, from ``since`` on."""
-
-    since: datetime
-    weights: Mapping[int, int]
-    mirrors: Mapping[int, int]
-    transition: int | None
-
-
-def served_at(model: RegisteredModel, at: datetime) -> Served | None:
-    """By the record, in which every change of weights is written down when the gateway was seen to apply it; None:
-    nobody had served yet."""
-    moved = AuditEntry.objects.filter(model=model.name, action__in=("step_reached", "traffic_back"), at__lte=at)
-    last = moved.order_by("-at", "-id").first()
-    if last is None:
-        return None
-    weights, mirrors = (_by_version(last.details.get(name, {})) for name in ("weights", "mirrors"))
-    return Served(last.at, weights, mirrors, last.transition)
-
-
-def _by_version(shares: Mapping[str, int]) -> dict[int, int]:
-    return {int(version): share for version, share in shares.items() if share}
+def _is_asked(transition: Transition, actor: Actor) -> bool:
+    step = load_step(transition.steps[transition.step])
+    return may(actor, Action.ADVANCE_ROLLOUT) and not why_not_past(transition, step, actor)
 
 
 # ---------------------------------------------------------------- the course over time

@@ -19,12 +19,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
 from lifecycle import adapters, mirror
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake_clean_up
 from lifecycle.domain.locations import Overlaps, location_of, original_of
 from lifecycle.domain.permissions import STAGEGATE
@@ -131,7 +130,7 @@ class _Worker:
         now = self.clock()
         if self.skipped and not error:
             error = f"{self.skipped} versions could not be looked at; the last error was: {self.trouble}"
-        with transaction.atomic():
+        with recording():
             self._write(running=False, finished_at=now, lease_until=None, error=error)
             row = RetentionRun.objects.get(pk=self.run_id)
             counters = {name: getattr(row, name) for name in ("deleted", "stuck", "flagged", "freed_bytes")}
@@ -139,7 +138,7 @@ class _Worker:
             record("clean_up_finished", actor=STAGEGATE, now=now, details=details)
 
     def hand_on(self) -> None:
-        with transaction.atomic():
+        with recording():
             self._write(lease_until=None)
             wake_clean_up(self.run_id)
 
@@ -221,7 +220,7 @@ def _flag_stays(worker: _Worker) -> bool:
 
 def _flag(version: ModelVersion, since: datetime, now: datetime) -> bool:
     """Flag a stay in Staging once; whether it was not flagged before."""
-    with transaction.atomic():
+    with recording():
         _, first = StagingFlag.objects.get_or_create(version=version, stage_since=since, defaults={"flagged_at": now})
         if first:
             details = {"in_staging_since": since.isoformat()}
@@ -268,7 +267,7 @@ def _unregister(version: ModelVersion, worker: _Worker) -> Deletion | None:
         worker.failed(error)
         return None
     worker.failures = 0
-    with transaction.atomic():
+    with recording():
         planned = Deletion.objects.filter(pk=deletion.pk, status=DeletionStatus.PLANNED)
         planned.update(status=DeletionStatus.UNREGISTERED)
         ModelVersion.objects.filter(pk=version.pk).update(removed_at=worker.clock())
@@ -308,7 +307,7 @@ def _plan(version: ModelVersion, seen: _Seen | None, worker: _Worker) -> Deletio
     other sees it.
     """
     now = worker.clock()
-    with transaction.atomic():
+    with recording():
         row = ModelVersion.objects.select_for_update(of=("self",)).select_related("model").get(pk=version.pk)
         existing = Deletion.objects.filter(version=row).first()
         planned = existing is not None and existing.status == DeletionStatus.PLANNED
@@ -428,7 +427,7 @@ def _find(deletion: Deletion) -> bool:
 
 def _finish(deletion: Deletion, kept_because: str, worker: _Worker) -> None:
     now = worker.clock()
-    with transaction.atomic():
+    with recording():
         unfinished = Deletion.objects.filter(pk=deletion.pk).exclude(status=DeletionStatus.DONE)
         done = {"status": DeletionStatus.DONE, "finished_at": now, "kept_because": kept_because, "last_error": ""}
         if unfinished.update(**done, attempts=F("attempts") + 1) != 1:
@@ -457,7 +456,7 @@ def _finish(deletion: Deletion, kept_because: str, worker: _Worker) -> None:
 def _note_failure(deletion: Deletion, error: PortError, worker: _Worker) -> None:
     """Keep the error where people see it, and record it unless it is the same as before."""
     now, words = worker.clock(), mirror.clean(str(error))[:2000]
-    with transaction.atomic():
+    with recording():
         before = Deletion.objects.get(pk=deletion.pk).last_error
         registered = deletion.status == DeletionStatus.PLANNED
         values: dict[str, Any] = {} if registered else {"status": DeletionStatus.STUCK}

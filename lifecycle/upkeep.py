@@ -1,5 +1,5 @@
-"""What is done regularly without being asked: idle servers are stopped, failed ones started again, and trials that are
-over are thinned out."""
+"""What is done regularly without being asked: idle servers are stopped, failed ones started again, approvals of what
+has changed made void, and trials that are over thinned out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from lifecycle import adapters
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
+from lifecycle.bindings import is_current, renew
 from lifecycle.domain import compare, observations
 from lifecycle.domain.compare import MeasureState, VerdictKind
 from lifecycle.domain.permissions import STAGEGATE
@@ -22,7 +23,9 @@ from lifecycle.models import (
     ACTIVE,
     EXECUTING,
     AuditEntry,
+    Kind,
     ModelVersion,
+    Status,
     Transition,
     Trial,
     Variant,
@@ -68,7 +71,7 @@ def _retire(variant: Variant, now: datetime) -> bool:
     except PortError as error:
         logger.warning("%s is still to be stopped: %s", ref, error)
         return False
-    with transaction.atomic():
+    with recording():
         Variant.objects.filter(pk=variant.pk).delete()
         record("server_stopped", actor=STAGEGATE, now=now, version=version, reason="idle and drained")
     return True
@@ -79,6 +82,32 @@ def _mark(variant: Variant) -> bool:
     busy = Transition.objects.filter(status__in=ACTIVE).values("model")
     unchanged = Variant.objects.filter(pk=variant.pk, role=variant.role, weight=0)
     return unchanged.filter(Q(retiring=True) | ~Q(model__in=busy)).update(retiring=True) == 1
+
+
+# ---------------------------------------------------------------- what approvals are bound to
+
+
+def renew_approvals(*, now: datetime) -> int:
+    """Void the approvals of transitions that have not begun where what was said yes to has changed, or a yes has
+    expired; return how many transitions were concerned."""
+    waiting = Transition.objects.filter(
+        status__in=(Status.AWAITING_APPROVAL, Status.APPROVED),
+        checked_at=None,
+        kind__in=(Kind.PROMOTION, Kind.ARCHIVAL),
+    )
+    return sum(_renew(pk, now) for pk in list(waiting.values_list("pk", flat=True)))
+
+
+def _renew(pk: int, now: datetime) -> bool:
+    rows = Transition.objects.select_related("version__model", "model", "policy", "stable")
+    if is_current(rows.get(pk=pk), now):
+        return False
+    with recording():
+        row = rows.select_for_update(of=("self",)).get(pk=pk)
+        if row.status not in (Status.AWAITING_APPROVAL, Status.APPROVED) or row.checked_at is not None:
+            return False
+        renew(row, now)
+    return True
 
 
 # ---------------------------------------------------------------- failed servers
@@ -112,8 +141,7 @@ def _revive(variant: Variant, now: datetime) -> bool:
     except PortError as error:
         logger.warning("%s cannot be started again: %s", ref, error)
         return False
-    with transaction.atomic():
-        Variant.objects.select_for_update().filter(pk=variant.pk).first()
+    with recording():
         # Somebody who looked at the same moment may have started the same server, and said so.
         if not _is_due(version, now):
             return False

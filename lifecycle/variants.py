@@ -78,6 +78,12 @@ def remember_urls(model: RegisteredModel, servers: Mapping[int, ServerSeen]) -> 
             Variant.objects.filter(model=model, version__version=version).exclude(url=seen.url).update(url=seen.url)
 
 
+def weights(model: RegisteredModel) -> dict[int, int]:
+    """Who gets how many percent of requests, as it was last written down."""
+    rows = Variant.objects.filter(model=model, weight__gt=0)
+    return dict(rows.values_list("version__version", "weight"))
+
+
 def set_weights(model: RegisteredModel, weights: Split, now: datetime) -> None:
     """Write down the weights that the gateway has been seen to apply."""
     for version in weights:

@@ -71,4 +71,4 @@ def why_not_nameable(version: ModelVersion) -> str:
 
 def may_accept(version: ModelVersion, actor: Actor) -> bool:
     """Whether this person is to be offered the proposal."""
-    return may(actor, Action.ACCEPT_SEMANTIC_VERSION) and not why_not_nameable(version)
+    return may(actor.at(version.model.team_id), Action.ACCEPT_SEMANTIC_VERSION) and not why_not_nameable(version)

@@ -22,7 +22,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from lifecycle import adapters, artifacts, mirror
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.check_queue import (
     LOADS_THE_MODEL,
     ScanState,
@@ -314,7 +314,7 @@ def _stop(ref: VersionRef, slug: str) -> None:
 
 def _conclude(claim: Claim, version: ModelVersion, result: Result, now: datetime) -> None:
     """Write the evidence down, about the tags that the version had then, unless it has become another one meanwhile."""
-    with transaction.atomic():
+    with recording():
         current = ModelVersion.objects.select_related("model").get(pk=version.pk)
         measured = (version.run_id, version.source, version.artifact_digest)
         if (current.run_id, current.source, current.artifact_digest) != measured:
@@ -356,7 +356,7 @@ def _try_later(claim: Claim, why: str, now: datetime) -> None:
 
 def _break(claim: Claim, why: str, now: datetime) -> None:
     """End a run without evidence, and say why: nothing was measured, so nothing is passed or failed."""
-    with transaction.atomic():
+    with recording():
         ended = {"status": CheckStatus.BROKEN, "error": why, "finished_at": now, "lease_until": None, "phase": ""}
         if _write_unless_lost(claim, **ended):
             details = {"criterion": claim.check.criterion, "error": why}

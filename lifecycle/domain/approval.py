@@ -10,10 +10,18 @@ from lifecycle.domain.permissions import Role
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """A person who said yes, with the roles they had then."""
+    """A person who said yes, or could, with the roles they have for the model.
+
+    ``identities`` are what tells that two accounts are one person; ``shared`` marks an account that several people use.
+    """
 
     user_id: int
     roles: frozenset[Role]
+    identities: frozenset[str] = frozenset()
+    shared: bool = False
+
+    def is_same_person(self, other: Approver) -> bool:
+        return self.user_id == other.user_id or bool(self.identities & other.identities)
 
 
 class ApprovalRefusedError(ValueError):
@@ -45,12 +53,29 @@ def missing_roles(required: Sequence[Role], approvers: Iterable[Approver]) -> tu
 
 
 def check_approver(
-    *, approver: Approver, requester_id: int | None, decided_by: Iterable[int], required: Sequence[Role]
+    *, approver: Approver, asked_by: Iterable[Approver], decided_by: Iterable[Approver], required: Sequence[Role]
 ) -> None:
-    """Raises ApprovalRefusedError when this person may not decide on this transition."""
-    if approver.user_id == requester_id:
-        raise ApprovalRefusedError("You asked for this transition, so somebody else has to decide on it.")
-    if approver.user_id in set(decided_by):
+    """Raises ApprovalRefusedError when this person may not decide on this transition.
+
+    ``asked_by`` is everybody who stands behind the request, ``decided_by`` everybody whose decision stands.
+    """
+    if approver.shared:
+        raise ApprovalRefusedError(
+            "Several people use this account, so its yes would be nobody's. Sign in with your own account to decide."
+        )
+    for asker in asked_by:
+        if asker.shared:
+            raise ApprovalRefusedError(
+                "Several people use the account that asked for this, so nobody can tell that you did not ask for it. "
+                "Have it cancelled, and asked for by one person."
+            )
+        if asker.user_id == approver.user_id:
+            raise ApprovalRefusedError("You asked for this transition, so somebody else has to decide on it.")
+        if asker.is_same_person(approver):
+            raise ApprovalRefusedError(
+                "You asked for this transition with another account of yours, so somebody else has to decide on it."
+            )
+    if any(other.is_same_person(approver) for other in decided_by):
         raise ApprovalRefusedError(
             "You have approved this transition already; the next yes has to come from somebody else."
         )

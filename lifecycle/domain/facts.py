@@ -107,12 +107,14 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFacts:
-    """The approvals of the transition that was asked for. ``given`` names who said yes."""
+    """The approvals of the transition that was asked for. ``given`` names who said yes, ``bypassed_by`` who let it go
+    on without those that are missing."""
 
     required: tuple[Role, ...] = ()
     missing: tuple[Role, ...] = ()
     given: tuple[str, ...] = ()
     last_at: datetime | None = None
+    bypassed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

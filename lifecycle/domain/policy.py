@@ -18,6 +18,7 @@ from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import BreachAction, Gateway, Sticky, Strategy
 
 __all__ = [
+    "ApprovalRules",
     "Benchmark",
     "Benchmarks",
     "Checks",
@@ -258,6 +259,18 @@ class WaiverRules:
 
 @exact
 @dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """How long a yes stands, and who may do without. A yes to Production asks for the password, or the second factor,
+    again when that was longer than ``confirm_after`` ago. ``bypass`` are the roles that may let a change go on without
+    the approvals that are missing; none: nobody may."""
+
+    expires: rules.SomeTime = timedelta(days=7)
+    confirm_after: rules.SomeTime = timedelta(minutes=15)
+    bypass: rules.BypassRoles = (Role.ML_ENGINEER, Role.ADMINISTRATOR)
+
+
+@exact
+@dataclass(frozen=True, slots=True)
 class LoadTest:
     """``users`` ask again and again: over ``ramp`` they arrive one by one, then all of them stay for ``steady``."""
 
@@ -341,6 +354,7 @@ class Policy:
     approvals_to_staging: rules.ApprovalRoles = (Role.ML_ENGINEER,)
     approvals_to_production: rules.ApprovalRoles = (Role.PRODUCT_OWNER, Role.ML_ENGINEER)
     approvals_to_archived: rules.ApprovalRoles = (Role.ML_ENGINEER,)
+    approval: ApprovalRules = field(default_factory=ApprovalRules)
     start_limit: rules.SomeTime = timedelta(minutes=10)
     warm_window: rules.Length = timedelta(hours=24)
     shortened: rules.Flag = False

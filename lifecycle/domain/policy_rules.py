@@ -283,6 +283,9 @@ Waiving = Annotated[
     RoleName,
     _only(_holders(Action.GRANT_WAIVER), f"the roles that may waive are {listed(_holders(Action.GRANT_WAIVER))}."),
 ]
+Bypassing = Annotated[
+    RoleName, _only(_holders(Action.BYPASS), f"the roles that may bypass are {listed(_holders(Action.BYPASS))}.")
+]
 
 _TOLERANCES = (0, 0.1, 1, 5, 20)
 
@@ -308,6 +311,7 @@ CheckList = Annotated[tuple[Check, ...], *ONCE]
 ApprovalRoles = Annotated[tuple[Approver, ...], obeys(_few_seats)]
 """A role may stand here twice: then two people of that role have to say yes."""
 WaiverRoles = Annotated[tuple[Waiving, ...], *ONCE]
+BypassRoles = Annotated[tuple[Bypassing, ...], *ONCE]
 
 
 # ---------------------------------------------------------------- rules about several values

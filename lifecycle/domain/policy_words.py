@@ -224,6 +224,9 @@ PARTS = (
             Entry("approvals_to_staging", "To Staging", _names),
             Entry("approvals_to_production", "To Production", _names),
             Entry("approvals_to_archived", "To Archived", _names),
+            Entry("approval.expires", "A yes stands for", _length),
+            Entry("approval.confirm_after", "A yes to Production asks who you are again after", _length),
+            Entry("approval.bypass", "May go on without approvals in an emergency", _names),
         ),
     ),
     Part(

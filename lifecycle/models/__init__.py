@@ -1,16 +1,18 @@
 """The tables, one module a concept."""
 
-from lifecycle.models.audit import AuditEntry
+from lifecycle.models.audit import UNFINISHED_EXPORTS, AuditEntry, Checkpoint, ExportJob, ExportStatus
 from lifecycle.models.evidence import UNFINISHED_CHECKS, CheckRun, CheckStatus, Evidence, Waiver
+from lifecycle.models.notice import Channel, Notice, NoticeCursor, NoticeSetting, NoticeState
 from lifecycle.models.observation import CounterReading, Disagreement, MetricReport, Observation, Trial, Verdict
 from lifecycle.models.policy import Policy
-from lifecycle.models.registry import MirrorState, ModelVersion, RegisteredModel, WebhookDelivery
+from lifecycle.models.registry import MirrorState, ModelVersion, RegisteredModel, Team, WebhookDelivery
 from lifecycle.models.retention import Deletion, DeletionStatus, Hold, RetentionRun, StagingFlag
 from lifecycle.models.transition import (
     ACTIVE,
     EXECUTING,
     Approval,
     Effect,
+    FreezeWindow,
     Kind,
     Status,
     Strategy,
@@ -23,21 +25,31 @@ __all__ = [
     "ACTIVE",
     "EXECUTING",
     "UNFINISHED_CHECKS",
+    "UNFINISHED_EXPORTS",
     "Approval",
     "AuditEntry",
+    "Channel",
     "CheckRun",
     "CheckStatus",
+    "Checkpoint",
     "CounterReading",
     "Deletion",
     "DeletionStatus",
     "Disagreement",
     "Effect",
     "Evidence",
+    "ExportJob",
+    "ExportStatus",
+    "FreezeWindow",
     "Hold",
     "Kind",
     "MetricReport",
     "MirrorState",
     "ModelVersion",
+    "Notice",
+    "NoticeCursor",
+    "NoticeSetting",
+    "NoticeState",
     "Observation",
     "Policy",
     "RegisteredModel",
@@ -45,6 +57,7 @@ __all__ = [
     "StagingFlag",
     "Status",
     "Strategy",
+    "Team",
     "Transition",
     "Trial",
     "Variant",

@@ -7,6 +7,19 @@ from django.db import models
 from lifecycle.domain.stages import Stage, from_mlflow
 
 
+class Team(models.Model):
+    """People who own models together: a role given for a team is a role for its models alone."""
+
+    name = models.CharField(max_length=100, unique=True)
+    slug = models.SlugField(max_length=63, unique=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RegisteredModel(models.Model):
     """A registered model.
 
@@ -14,7 +27,8 @@ class RegisteredModel(models.Model):
     characters that a database cannot, so that such a model can be seen but not acted on. ``fence`` grows with
     every claim by the engine: the gateway refuses a write that carries an older one. ``compared_at`` is when the
     registry was last compared with what serves, ``suspicions`` what did not agree then, as ``what:version``: both are
-    written by ``lifecycle.disagreements``.
+    written by ``lifecycle.disagreements``. ``team`` owns the model; nobody does where it is None, and roles given for
+    all models are what counts.
     """
 
     name = models.TextField()
@@ -29,6 +43,7 @@ class RegisteredModel(models.Model):
     seen_pass = models.BigIntegerField(default=0, db_index=True)
     digest = models.CharField(max_length=64, default="")
     fence = models.BigIntegerField(default=0)
+    team = models.ForeignKey(Team, null=True, on_delete=models.PROTECT, related_name="models")
     compared_at = models.DateTimeField(null=True)
     suspicions = models.JSONField(default=list)
 

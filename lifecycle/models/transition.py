@@ -54,7 +54,10 @@ class Transition(models.Model):
     ``asks_person`` says that nothing but a person moves it. ``target`` is what a reconciliation puts right. ``gate`` is
     the gate as it was when the change was asked for, one object a criterion. ``rollback_by`` is the person who rolled
     back, None when Stagegate did it by itself; ``review`` is what somebody else said about that afterwards.
-    ``lease_until`` and ``fence`` belong to the executor that holds the transition now.
+    ``lease_until`` and ``fence`` belong to the executor that holds the transition now. ``shown`` is what a yes is bound
+    to, as ``lifecycle.domain.binding`` describes it, and ``digest`` its digest. ``asked_by`` are the users who stand
+    behind the request: none of them can approve. ``bypassed_at`` says that it went on without the missing approvals,
+    ``override_at`` that it did not wait for the end of a freeze.
     """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="transitions")
@@ -74,6 +77,9 @@ class Transition(models.Model):
     )
     requested_by_name = models.CharField(max_length=200)
     requested_at = models.DateTimeField()
+    asked_by = models.JSONField(default=list)
+    shown = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, blank=True, default="")
     started_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -100,6 +106,18 @@ class Transition(models.Model):
     reviewed_by_name = models.CharField(max_length=200, blank=True, default="")
     review = models.TextField(blank=True, default="")
 
+    bypassed_at = models.DateTimeField(null=True)
+    bypassed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    bypassed_by_name = models.CharField(max_length=200, blank=True, default="")
+    bypass_reason = models.TextField(blank=True, default="")
+    bypass_missing = models.JSONField(default=list)
+    bypass_reviewed_at = models.DateTimeField(null=True)
+    bypass_reviewed_by_name = models.CharField(max_length=200, blank=True, default="")
+    bypass_review = models.TextField(blank=True, default="")
+    override_at = models.DateTimeField(null=True)
+    override_by_name = models.CharField(max_length=200, blank=True, default="")
+    override_reason = models.TextField(blank=True, default="")
+
     waiting_for = models.TextField(blank=True, default="")
     waiting_until = models.DateTimeField(null=True)
     due_at = models.DateTimeField(db_index=True)
@@ -124,7 +142,12 @@ class Transition(models.Model):
 
 
 class Approval(models.Model):
-    """A named person's yes or no, with a reason. ``roles`` are those the person had when deciding."""
+    """A named person's yes or no, with a reason. ``roles`` are those the person had when deciding.
+
+    A yes is bound to ``digest``, of what was shown: when that changes it is void, and ``void_reason`` says what did.
+    It stands until ``expires_at``, or until the person takes it back. ``signed_in_by`` says how the person proved who
+    they are, ``confirmed_at`` when they last did.
+    """
 
     transition = models.ForeignKey(Transition, on_delete=models.CASCADE, related_name="approvals")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
@@ -133,15 +156,66 @@ class Approval(models.Model):
     approved = models.BooleanField()
     reason = models.TextField()
     decided_at = models.DateTimeField()
+    digest = models.CharField(max_length=64, blank=True, default="")
+    signed_in_by = models.CharField(max_length=40, blank=True, default="")
+    confirmed_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
+    void_reason = models.TextField(blank=True, default="")
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_reason = models.TextField(blank=True, default="")
 
     class Meta:
         ordering = ("decided_at", "id")
         constraints = (
-            models.UniqueConstraint(fields=("transition", "person"), name="one_decision_a_person_a_transition"),
+            models.UniqueConstraint(
+                fields=("transition", "person"),
+                condition=Q(voided_at=None, withdrawn_at=None),
+                name="one_standing_decision_a_person_a_transition",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.person_name}: {'yes' if self.approved else 'no'}"
+
+    @property
+    def stands(self) -> bool:
+        return self.voided_at is None and self.withdrawn_at is None
+
+
+class FreezeWindow(models.Model):
+    """A time in which no change is carried out: of one model, of a team's models, or, where both are None, of all.
+
+    ``starts`` and ``ends`` are wall-clock times in ``zone``, an IANA name, without an offset; the window comes back as
+    ``repeats`` says, until ``until`` (a local date, inclusive) where that is given. Rollbacks are never held.
+    """
+
+    class Repeats(models.TextChoices):
+        NEVER = "never", "once"
+        DAILY = "daily", "every day"
+        WEEKLY = "weekly", "every week"
+        YEARLY = "yearly", "every year"
+
+    name = models.CharField(max_length=100)
+    model = models.ForeignKey(RegisteredModel, null=True, on_delete=models.CASCADE, related_name="freezes")
+    team = models.ForeignKey("lifecycle.Team", null=True, on_delete=models.CASCADE, related_name="freezes")
+    zone = models.CharField(max_length=64)
+    starts = models.CharField(max_length=16)
+    ends = models.CharField(max_length=16)
+    repeats = models.CharField(max_length=8, choices=Repeats, default=Repeats.NEVER)
+    until = models.DateField(null=True)
+    reason = models.TextField()
+    created_by_name = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, db_index=True)
+    removed_by_name = models.CharField(max_length=200, blank=True, default="")
+    removed_reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Effect(models.Model):

@@ -16,7 +16,7 @@ from lifecycle.transitions import RefusedError
 
 def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, now: datetime) -> CheckRun:
     """Have Stagegate collect evidence for a criterion. Raises RefusedError."""
-    with recorded(Action.START_CHECK, actor, now, version=version):
+    with recorded(Action.START_CHECK, actor, now, version=version) as actor:
         _check_subject(version, criterion)
         policy = current_policy(version.model, now)
         barred = why_not_loaded(version, criterion, policy.values, now)
@@ -45,7 +45,7 @@ def _check_subject(version: ModelVersion, criterion: Criterion) -> None:
 
 def cancel_check(*, check: CheckRun, actor: Actor, now: datetime) -> CheckRun:
     """Stop a check that has not ended; its worker notices within seconds. Raises RefusedError."""
-    with recorded(Action.START_CHECK, actor, now, version=check.version):
+    with recorded(Action.START_CHECK, actor, now, version=check.version) as actor:
         ended = {"status": CheckStatus.CANCELLED, "finished_at": now, "lease_until": None, "phase": "", "error": ""}
         if CheckRun.objects.filter(pk=check.pk, status__in=UNFINISHED_CHECKS).update(**ended) != 1:
             raise RefusedError("This check has ended already.", rule="already_ended")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
-
 from lifecycle import adapters, mirror
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.domain.approval import ApprovalRefusedError
 from lifecycle.domain.permissions import Action, Actor, NotAllowedError, require
 from lifecycle.domain.stages import Stage, StageChangeRefusedError
@@ -20,16 +18,29 @@ from lifecycle.transitions import RefusedError
 
 
 @contextmanager
-def recorded(action: Action, actor: Actor, now: datetime, **about: Any) -> Iterator[None]:
-    """Turn a broken rule into RefusedError and record the attempt, outside the transaction that was rolled back."""
+def recorded(action: Action, actor: Actor, now: datetime, **about: Any) -> Iterator[Actor]:
+    """Turn a broken rule into RefusedError and record the attempt, outside the transaction that was rolled back.
+
+    Gives the actor with the roles that count for the model that the action is about.
+    """
+    here = actor.at(_team_of(about))
     try:
-        with transaction.atomic():
-            require(actor, action)
-            yield
+        with recording():
+            require(here, action)
+            yield here
     except (RefusedError, NotAllowedError, StageChangeRefusedError, ApprovalRefusedError) as error:
         refusal = _refusal(error)
-        record(action, actor=actor, now=now, refused=True, details={"refusal": str(refusal)}, **about)
+        with recording():
+            record(action, actor=here, now=now, refused=True, details={"refusal": str(refusal)}, **about)
         raise refusal from error
+
+
+def _team_of(about: Mapping[str, Any]) -> int | None:
+    """The team that owns the model that an action is about, None where there is none."""
+    transition, version, model = about.get("transition"), about.get("version"), about.get("model")
+    version = version or (transition.version if transition else None)
+    model = model or (version.model if version else None)
+    return model.team_id if model else None
 
 
 def _refusal(error: Exception) -> RefusedError:

@@ -46,7 +46,7 @@ def record_evidence(
     A person gives a link or a note. A report that repeats the newest one, as when a CI system sends it again, changes
     nothing: the row that is there comes back, with an earlier ``recorded_at`` than ``now``. Raises RefusedError.
     """
-    with recorded(Action.RECORD_EVIDENCE, actor, now, version=version, reason=detail[:LONGEST_DETAIL]):
+    with recorded(Action.RECORD_EVIDENCE, actor, now, version=version, reason=detail[:LONGEST_DETAIL]) as actor:
         origin = Source.PERSON if actor.scopes is None else Source.CI
         _check_reported(criterion)
         _check_values(value, unit, url, detail)
@@ -160,7 +160,7 @@ def grant_waiver(
     2. Only a criterion of the policy's gates that the policy lets be waived, and at most for as long as it says.
     3. It is bound to the version's files: with other files it counts no longer.
     """
-    with recorded(Action.GRANT_WAIVER, actor, now, version=version, reason=reason):
+    with recorded(Action.GRANT_WAIVER, actor, now, version=version, reason=reason) as actor:
         cleaned = need_reason(reason)
         row = _writable(version)
         policy = current_policy(row.model, now)
@@ -249,7 +249,7 @@ def _create_waiver(
 
 def revoke_waiver(*, waiver: Waiver, reason: str, actor: Actor, now: datetime) -> Waiver:
     """End a waiver before its time. Raises RefusedError."""
-    with recorded(Action.GRANT_WAIVER, actor, now, version=waiver.version, reason=reason):
+    with recorded(Action.GRANT_WAIVER, actor, now, version=waiver.version, reason=reason) as actor:
         cleaned = need_reason(reason)
         in_force = Waiver.objects.filter(pk=waiver.pk, revoked_at=None, expires_at__gt=now)
         if in_force.update(revoked_at=now, revoked_by=actor.name, revoked_reason=cleaned) != 1:

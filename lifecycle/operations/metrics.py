@@ -76,7 +76,7 @@ def report_business_metrics(
         _check(report, now)
     _check_reports(reports, key)
     _check_names(model, {report.metric for report in reports})
-    with recorded(Action.REPORT_METRICS, actor, now, model=model):
+    with recorded(Action.REPORT_METRICS, actor, now, model=model) as actor:
         versions = _versions(model, reports)
         rows = [
             _row(versions[each.version or each.variant], each, _row_key(key, reports, number), actor, now)

@@ -54,15 +54,16 @@ def change_policy(
     now: datetime,
     expected_number: int | None = None,
 ) -> Policy:
-    """Put a policy in force for one model, or for all when ``model`` is None, for transitions requested from now on.
+    """Put a policy in force for one model, or for all when ``model`` is None, for transitions that have not begun.
 
-    ``values`` is a policy, the text of a YAML file, or JSON values. ``expected_number`` is the policy that the change
-    was made from: when another is in force by now, the change is refused.
+    Approvals that were given under another policy are void. ``values`` is a policy, the text of a YAML file, or JSON
+    values. ``expected_number`` is the policy that the change was made from: when another is in force by now, the change
+    is refused.
 
     Raises RefusedError; PolicyRefusedError for values that cannot be obeyed or that nobody could satisfy.
     """
-    with recorded(Action.CHANGE_POLICY, actor, now, model=model, reason=reason):
-        wanted = _wanted(values)
+    with recorded(Action.CHANGE_POLICY, actor, now, model=model, reason=reason) as actor:
+        wanted = _wanted(values, model)
         cleaned = need_reason(reason)
         created, base = _insert(model, wanted, cleaned, actor, now, expected_number)
         details = {
@@ -78,8 +79,8 @@ def change_policy(
 def withdraw_policy(
     *, model: RegisteredModel, reason: str, actor: Actor, now: datetime, expected_number: int | None = None
 ) -> Policy:
-    """Let a model follow the policy of all models again, for transitions requested from now on. Raises RefusedError."""
-    with recorded(Action.CHANGE_POLICY, actor, now, model=model, reason=reason):
+    """Let a model follow the policy of all models again, for transitions that have not begun. Raises RefusedError."""
+    with recorded(Action.CHANGE_POLICY, actor, now, model=model, reason=reason) as actor:
         cleaned = need_reason(reason)
         created, base = _insert(model, None, cleaned, actor, now, expected_number)
         details = {
@@ -95,13 +96,13 @@ def preview_policy(*, model: RegisteredModel | None, source: str | bytes, now: d
     """What the policy of a YAML file would change, without changing anything. Raises PolicyFileError."""
     values = policy_files.read(source)
     base = current_policy(model, now)
-    return Preview(base, changes(base.values, values), policy_files.locate(source, unsatisfiable(values)))
+    return Preview(base, changes(base.values, values), policy_files.locate(source, unsatisfiable(values, model)))
 
 
 # ---------------------------------------------------------------- what may be put in force
 
 
-def _wanted(values: Any) -> policy_values.Policy:
+def _wanted(values: Any, model: RegisteredModel | None) -> policy_values.Policy:
     """The policy that is meant, if it can be obeyed and somebody could satisfy it."""
     try:
         read = policy_files.read(values) if isinstance(values, str) else _load(values)
@@ -109,7 +110,7 @@ def _wanted(values: Any) -> policy_values.Policy:
         raise PolicyRefusedError(str(error), rule="policy_file", problems=error.problems) from error
     except PolicyError as error:
         raise PolicyRefusedError(str(error), rule="policy_values", problems=_unplaced(error.problems)) from error
-    nobody = unsatisfiable(read)
+    nobody = unsatisfiable(read, model)
     if nobody:
         placed = policy_files.locate(values, nobody) if isinstance(values, str) else _unplaced(nobody)
         raise PolicyRefusedError(" ".join(each.message for each in nobody), rule="nobody_could", problems=placed)

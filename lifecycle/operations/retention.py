@@ -16,7 +16,7 @@ from lifecycle.transitions import RefusedError, check_not_being_deleted
 
 def place_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Hold:
     """Keep a version from deletion until the hold is released. Raises RefusedError."""
-    with recorded(Action.PLACE_HOLD, actor, now, version=version, reason=reason):
+    with recorded(Action.PLACE_HOLD, actor, now, version=version, reason=reason) as actor:
         cleaned = need_reason(reason)
         if version.removed_at is not None:
             raise RefusedError("MLflow no longer has this version, so nothing is left to hold.", rule="version_removed")
@@ -38,7 +38,7 @@ def _insert(version: ModelVersion, reason: str, actor: Actor, now: datetime) -> 
 
 def release_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Hold:
     """Let the policy decide again about a version. Raises RefusedError when no hold is in force."""
-    with recorded(Action.PLACE_HOLD, actor, now, version=version, reason=reason):
+    with recorded(Action.PLACE_HOLD, actor, now, version=version, reason=reason) as actor:
         cleaned = need_reason(reason)
         in_force = Hold.objects.filter(version=version, released_at=None)
         hold = in_force.first()
@@ -53,7 +53,7 @@ def release_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datet
 
 def start_clean_up(*, reason: str, actor: Actor, now: datetime) -> RetentionRun:
     """Start the clean-up now instead of at its daily time. Raises RefusedError."""
-    with recorded(Action.RUN_CLEAN_UP, actor, now, reason=reason):
+    with recorded(Action.RUN_CLEAN_UP, actor, now, reason=reason) as actor:
         started = begin(requested_by=actor, now=now, reason=need_reason(reason))
         if started is None:
             raise RefusedError("A clean-up runs already; wait until it has finished.", rule="clean_up_runs")

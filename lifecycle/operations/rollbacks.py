@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from lifecycle import disagreements, rollbacks
+from lifecycle import disagreements, people, rollbacks
 from lifecycle.audit import record
 from lifecycle.dispatch import wake
 from lifecycle.domain.permissions import Action, Actor
@@ -48,7 +48,7 @@ def roll_back(
 
     Raises RefusedError when there is nothing to go back to.
     """
-    with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason):
+    with recorded(Action.ROLL_BACK, actor, now, model=model, reason=reason) as actor:
         cleaned = need_reason(reason)
         active = active_transition(model)
         if active is not None and _is_meant(active, to_version, stop):
@@ -84,7 +84,7 @@ def replace_rollback(
     The version that leaves goes where that rollback takes it. ``transition`` is the rollback that the person saw: of
     two people who decide at once, or of two clicks, the second one is told what the first one did. Raises RefusedError.
     """
-    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
         active = active_transition(transition.model)
         if active is None or active.pk != transition.pk:
@@ -119,7 +119,7 @@ def _decided_already(transition: Transition, actor: Actor) -> RefusedError:
 
 def roll_back_transition(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Roll back from a transition's own page: turn it back while it runs, else undo the promotion it made."""
-    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason) as actor:
         need_reason(reason)
         serving = production_version(transition.model)
         undoes = serving is not None and serving.pk == transition.version_id
@@ -159,13 +159,13 @@ def _turn_back(
 
 def withdraw(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Transition:
     """Take a version that serves its share in Staging back to Development. Raises RefusedError."""
-    with recorded(Action.ROLL_BACK, actor, now, version=version, reason=reason):
+    with recorded(Action.ROLL_BACK, actor, now, version=version, reason=reason) as actor:
         return rollbacks.withdraw(version=version, reason=need_reason(reason), by=actor, now=now)
 
 
 def review_rollback(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Say afterwards, as somebody other than whoever rolled back, what is to be thought of it. Raises RefusedError."""
-    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
+    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
         row = Transition.objects.select_related("version__model", "policy").get(pk=transition.pk)
         _check_review(row, actor)
@@ -182,7 +182,7 @@ def _check_review(row: Transition, actor: Actor) -> None:
         raise RefusedError("Nobody rolled this back, so there is nothing to review.", rule="nothing_to_review")
     if row.is_active and row.traffic_back_at is None:
         raise RefusedError("The rollback is under way still; review it when it is over.", rule="already_rolling_back")
-    if actor.user_id is None or actor.user_id == row.rollback_by_id:
+    if actor.user_id is None or people.same_people({row.rollback_by_id or 0}, actor.accounts):
         raise RefusedError("Somebody other than whoever rolled back reviews it.", rule="own_rollback", status=403)
 
 
@@ -196,7 +196,7 @@ def drill(
 
     Nothing else changes. Both versions must be healthy, and the other one's server must be up. Raises RefusedError.
     """
-    with recorded(Action.DRILL, actor, now, model=model, reason=reason):
+    with recorded(Action.DRILL, actor, now, model=model, reason=reason) as actor:
         cleaned = need_reason(reason)
         current = production_version(model)
         if current is None:
@@ -217,7 +217,7 @@ def drill(
 
 def reconcile(*, model: RegisteredModel, reason: str, actor: Actor, now: datetime) -> Transition:
     """Put the gateway and MLflow back to what Stagegate left there. Raises RefusedError."""
-    with recorded(Action.RECONCILE, actor, now, model=model, reason=reason):
+    with recorded(Action.RECONCILE, actor, now, model=model, reason=reason) as actor:
         cleaned = need_reason(reason)
         wrong = [str(row) for row in Disagreement.objects.filter(model=model)]
         if not wrong:

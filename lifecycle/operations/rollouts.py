@@ -11,7 +11,8 @@ from typing import Any
 
 from django.db.models import F
 
-from lifecycle import trials
+from lifecycle import people, trials
+from lifecycle.approvals import behind
 from lifecycle.audit import record
 from lifecycle.dispatch import wake
 from lifecycle.domain.permissions import Action, Actor
@@ -29,7 +30,7 @@ def pause(*, transition: Transition, step: int, reason: str, actor: Actor, now: 
 
     Whoever executes it now loses it, so that nothing decided before moves it on afterwards. Raises RefusedError.
     """
-    with recorded(Action.STEER_ROLLOUT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.STEER_ROLLOUT, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
         row = _running(transition, step)
         if row.paused_at is not None:
@@ -49,7 +50,7 @@ def pause(*, transition: Transition, step: int, reason: str, actor: Actor, now: 
 
 def resume(*, transition: Transition, step: int, reason: str, actor: Actor, now: datetime) -> Transition:
     """Let a paused rollout go on by its policy. Raises RefusedError."""
-    with recorded(Action.STEER_ROLLOUT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.STEER_ROLLOUT, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
         row = _running(transition, step)
         if row.paused_at is None:
@@ -60,7 +61,7 @@ def resume(*, transition: Transition, step: int, reason: str, actor: Actor, now:
 
 def abort(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Take a rollout back from whichever step it is at. Raises RefusedError."""
-    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ROLL_BACK, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
         row = _rollout(transition)
         turn_back(row, reason=cleaned, by=actor, now=now, details=trials.facts(row))
@@ -73,14 +74,14 @@ def abort(*, transition: Transition, reason: str, actor: Actor, now: datetime) -
 
 def skip(*, transition: Transition, step: int, reason: str, actor: Actor, now: datetime) -> Transition:
     """Send a rollout to its next step at once, whatever this one still waits for. Raises RefusedError."""
-    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason) as actor:
         row = _running(transition, step)
         return _advance(row, step + 1, "rollout_skipped", need_reason(reason), actor, now)
 
 
 def promote(*, transition: Transition, step: int, reason: str, actor: Actor, now: datetime) -> Transition:
     """Send a rollout to its last step at once, past all between. Raises RefusedError."""
-    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason) as actor:
         row = _running(transition, step)
         return _advance(row, len(row.steps) - 1, "rollout_promoted", need_reason(reason), actor, now)
 
@@ -90,7 +91,7 @@ def let_go_on(*, transition: Transition, step: int, reason: str, actor: Actor, n
 
     Raises RefusedError.
     """
-    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.ADVANCE_ROLLOUT, actor, now, transition=transition, reason=reason) as actor:
         row = _running(transition, step)
         if row.paused_at is None and not row.asks_person:
             raise RefusedError(f"It asks nobody just now. {row.waiting_for}".strip(), rule="asks_nobody")
@@ -119,9 +120,15 @@ def _check_asked(row: Transition, passed: Sequence[PlannedStep], actor: Actor) -
     asked = {step.asks for step in passed if step.asks is not None}
     if not asked:
         return
-    if actor.user_id is None or actor.user_id == row.requested_by_id:
+    if actor.user_id is None or people.same_people(actor.accounts, behind(row)):
         raise RefusedError(
             "You asked for this change, so somebody else has to let it go on from here.", rule="own_change", status=403
+        )
+    if actor.shared:
+        raise RefusedError(
+            "Several people use this account, so its yes would be nobody's. Sign in with your own account.",
+            rule="shared_account",
+            status=403,
         )
     missing = asked - actor.roles
     if missing:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from lifecycle import artifacts
-from lifecycle.approvals import required_roles, still_missing
-from lifecycle.audit import record
+from lifecycle import artifacts, people
+from lifecycle.approvals import behind, required_roles, standing, still_missing
+from lifecycle.audit import record, recording
+from lifecycle.bindings import ask_again, bind, planned, renew
 from lifecycle.dispatch import wake
 from lifecycle.domain import strategies
 from lifecycle.domain.approval import Approver, check_approver
 from lifecycle.domain.gates import Finding, Gate, in_words
 from lifecycle.domain.permissions import Action, Actor
-from lifecycle.domain.plan import PlannedStep, dump_step, steps_of_change
 from lifecycle.domain.stages import Stage, check_change
 from lifecycle.domain.words import listed
 from lifecycle.evidence import why_other_files
@@ -26,7 +25,6 @@ from lifecycle.models import (
     ModelVersion,
     Policy,
     Status,
-    Strategy,
     Transition,
     Variant,
     VariantRole,
@@ -60,8 +58,14 @@ def request_transition(
     """
     read_error = _read_all_afresh(version, now)
     about = {"version": version, "from_stage": version.domain_stage, "to_stage": to_stage, "reason": reason}
-    with recorded(Action.REQUEST_TRANSITION, actor, now, **about):
+    with recorded(Action.REQUEST_TRANSITION, actor, now, **about) as actor:
         cleaned = need_reason(reason)
+        if actor.shared:
+            raise RefusedError(
+                "Several people use this account, so nobody could tell who asked. Sign in with your own account.",
+                rule="shared_account",
+                status=403,
+            )
         if read_error is not None:
             raise read_error
         _check_version(version)
@@ -69,12 +73,12 @@ def request_transition(
         _check_strategy(to_stage, strategy)
         _check_archival(version, to_stage)
         policy = current_policy(version.model, now)
-        gate = gate_of(version, to_stage, now, policy=policy.values, asked_by=actor.user_id)
+        gate = gate_of(version, to_stage, now, policy=policy.values, asked_by=actor.accounts)
         if gate.to_request:
             raise _closed(f"The gate to {to_stage} is closed.", gate.to_request)
         _check_way(version, to_stage)
         _check_files(version, to_stage)
-        _check_approvers(policy, to_stage, actor)
+        _check_approvers(policy, version, to_stage, actor)
         created = _create_change(version, gate, policy, cleaned, actor, now, strategy)
         details = {"strategy": created.strategy}
         record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned, details=details)
@@ -110,16 +114,16 @@ def _check_way(version: ModelVersion, to_stage: Stage) -> None:
         raise RefusedError(why, rule="past_the_gate")
 
 
-def _check_files(version: ModelVersion, to_stage: Stage, asked_at: datetime | None = None) -> None:
+def _check_files(version: ModelVersion, to_stage: Stage) -> None:
     """Holds whatever a policy asks or waives."""
-    why = why_other_files(version, to_stage, asked_at)
+    why = why_other_files(version, to_stage)
     if why:
         raise RefusedError(why, rule="files_changed")
 
 
-def _check_approvers(policy: Policy, to_stage: Stage, actor: Actor) -> None:
+def _check_approvers(policy: Policy, version: ModelVersion, to_stage: Stage, actor: Actor) -> None:
     """Nobody waits for a yes that nobody is there to give."""
-    missing = approval_gap(policy.values, to_stage, actor.user_id)
+    missing = approval_gap(policy.values, to_stage, actor, version.model)
     if not missing:
         return
     wanted = listed([role.label for role in missing])
@@ -174,60 +178,55 @@ def _create_change(
 ) -> Transition:
     to_stage = gate.to_stage
     stable = production_version(version.model)
-    chosen = strategy or policy.values.rollout.strategy
-    steps = steps_of_change(
-        to_stage,
-        policy.values,
-        stable=stable.version if stable else None,
-        version=version.version,
-        gets_requests=Variant.objects.filter(version=version, weight__gt=0).exists(),
-        strategy=chosen,
-    )
-    replaces = to_stage == Stage.PRODUCTION and stable is not None and stable != version
-    return insert(
+    way = planned(version, to_stage, policy, stable, strategy)
+    row = insert(
         model=version.model,
         version=version,
         kind=Kind.ARCHIVAL if to_stage == Stage.ARCHIVED else Kind.PROMOTION,
         from_stage=version.domain_stage,
         to_stage=to_stage,
-        strategy=_strategy_of(steps, chosen if replaces else None),
+        strategy=way.strategy,
         status=Status.AWAITING_APPROVAL if policy.values.approvals(to_stage) else Status.APPROVED,
         reason=reason,
         policy=policy,
         gate=dump_gate(gate),
         stable=stable,
-        steps=[dump_step(step) for step in steps],
+        steps=way.steps,
         requested_by_id=actor.user_id,
         requested_by_name=actor.name,
         requested_at=now,
+        asked_by=sorted(actor.accounts),
         due_at=now,
     )
-
-
-def _strategy_of(steps: Sequence[PlannedStep], chosen: strategies.Strategy | None) -> Strategy:
-    """What the steps are; ``chosen`` is None where there was nothing to choose."""
-    if not steps:
-        return Strategy.NONE
-    if chosen is None or (chosen == strategies.Strategy.CANARY and len(steps) == 1):
-        return Strategy.DIRECT
-    return Strategy(chosen.value)
+    bind(row, now)
+    return row
 
 
 # ---------------------------------------------------------------- deciding
 
 
-def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
+def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime, seen: str = "") -> Transition:
     """Say yes. The last yes that the policy asks for starts the execution.
 
     The gate must still be open. While MLflow cannot be read, that is judged by what was last read: the engine reads
-    afresh before anything moves. Raises RefusedError.
+    afresh before anything moves. ``seen`` is the digest of what the person was shown, "" when they decide on whatever
+    there is: a yes to something else is refused. Raises RefusedError.
     """
     read_error = read_afresh(transition.version, now)
-    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason):
+    renewed = _renewed(transition, now)
+    with recorded(Action.APPROVE, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
-        row = _awaiting(transition)
-        _decide(row, actor, now, cleaned, approved=True)
+        row = awaiting(transition)
+        person = _need_eligible(row, actor)
         _check_gate(row, read_error, now)
+        if (renewed and not seen) or (seen and seen != row.digest):
+            raise RefusedError(
+                f"{renewed or 'What you were shown is not what there is now.'} Nothing was decided: look at it as it "
+                "is now, and decide again.",
+                rule="changed_since_shown",
+            )
+        _need_confirmed(row, actor, now)
+        _decide(row, person, actor, now, cleaned, approved=True)
         record("transition_approved", actor=actor, now=now, transition=row, reason=cleaned)
         if not still_missing(row):
             change_status(row, Status.AWAITING_APPROVAL, status=Status.APPROVED, due_at=now)
@@ -236,32 +235,79 @@ def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime)
         return row
 
 
+def _renewed(transition: Transition, now: datetime) -> str:
+    """What has changed since this was last shown to anybody, "" when nothing has; kept whatever becomes of the yes."""
+    with recording():
+        row = locked(transition)
+        return renew(row, now) if row.status == Status.AWAITING_APPROVAL else ""
+
+
+def _need_confirmed(row: Transition, actor: Actor, now: datetime) -> None:
+    """A yes to Production takes somebody who has lately shown who they are."""
+    rules = row.policy.values.approval
+    if row.to_stage != Stage.PRODUCTION:
+        return
+    if actor.confirmed_at is None or now - actor.confirmed_at > rules.confirm_after:
+        raise RefusedError(
+            "It is a while since you signed in. Show once more that it is you, then say yes: this is a yes to "
+            "Production.",
+            rule="confirm_again",
+            status=403,
+        )
+
+
 def _check_gate(row: Transition, read_error: RefusedError | None, now: datetime) -> None:
     if read_error is not None and read_error.rule == "version_removed":
         raise read_error
+    check_open(row, now)
+
+
+def check_open(row: Transition, now: datetime) -> None:
+    """Raises RefusedError when the gate of a waiting transition has closed, but for the approvals."""
     closed_by = gate_of(row.version, Stage(row.to_stage), now, transition=row).to_request
     if closed_by:
         raise _closed(f"The gate to {row.to_stage} has closed since this was asked for.", closed_by)
-    _check_files(row.version, Stage(row.to_stage), row.requested_at)
+    _check_files(row.version, Stage(row.to_stage))
 
 
 def reject(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Say no, which ends the transition. Raises RefusedError."""
-    with recorded(Action.REJECT, actor, now, transition=transition, reason=reason):
+    with recorded(Action.REJECT, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
-        row = _awaiting(transition)
-        _decide(row, actor, now, cleaned, approved=False)
+        row = awaiting(transition)
+        person = _need_eligible(row, actor)
+        _decide(row, person, actor, now, cleaned, approved=False)
         change_status(row, Status.AWAITING_APPROVAL, status=Status.REJECTED, finished_at=now, outcome=cleaned)
         record("transition_rejected", actor=actor, now=now, transition=row, reason=cleaned)
         row.refresh_from_db()
         return row
 
 
+def take_back(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
+    """Take one's own yes back, as long as the execution has not begun. Raises RefusedError."""
+    with recorded(Action.TAKE_BACK, actor, now, transition=transition, reason=reason) as actor:
+        cleaned = need_reason(reason)
+        row = locked(transition)
+        if row.status not in (Status.AWAITING_APPROVAL, Status.APPROVED) or row.checked_at is not None:
+            raise RefusedError(
+                f"It is too late to take your approval back: this transition is {row.get_status_display()}. "
+                "Roll back instead, if it serves anybody.",
+                rule="already_started",
+            )
+        taken = row.approvals.filter(person=actor.user_id, approved=True, voided_at=None, withdrawn_at=None)
+        if taken.update(withdrawn_at=now, withdrawn_reason=cleaned) != 1:
+            raise RefusedError("There is no approval of yours to take back.", rule="no_approval")
+        record("approval_taken_back", actor=actor, now=now, transition=row, reason=cleaned)
+        ask_again(row, now)
+        row.refresh_from_db()
+        return row
+
+
 def cancel(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
     """Withdraw a transition that has not begun. Raises RefusedError."""
-    with recorded(Action.CANCEL, actor, now, transition=transition, reason=reason):
+    with recorded(Action.CANCEL, actor, now, transition=transition, reason=reason) as actor:
         cleaned = need_reason(reason)
-        row = _locked(transition)
+        row = locked(transition)
         if row.status in EXECUTING:
             raise RefusedError("This transition is being carried out; roll it back instead.", rule="already_started")
         _need_active(row)
@@ -271,17 +317,17 @@ def cancel(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
         return row
 
 
-def _locked(transition: Transition) -> Transition:
+def locked(transition: Transition) -> Transition:
     """The row as it is now, locked where the database has row locks."""
     return (
         Transition.objects.select_for_update(of=("self",))
-        .select_related("version__model", "policy")
+        .select_related("version__model", "model", "policy", "stable")
         .get(pk=transition.pk)
     )
 
 
-def _awaiting(transition: Transition) -> Transition:
-    row = _locked(transition)
+def awaiting(transition: Transition) -> Transition:
+    row = locked(transition)
     if row.status != Status.AWAITING_APPROVAL:
         raise RefusedError(
             f"There is nothing to decide any more: this transition is {row.get_status_display()}.",
@@ -295,22 +341,30 @@ def _need_active(row: Transition) -> None:
         raise RefusedError(f"This transition has ended: it is {row.get_status_display()}.", rule="already_ended")
 
 
-def _decide(row: Transition, actor: Actor, now: datetime, reason: str, *, approved: bool) -> None:
+def _need_eligible(row: Transition, actor: Actor) -> int:
+    """The account of whoever decides. Raises ApprovalRefusedError, or RefusedError, when they may not decide here."""
     if actor.user_id is None:
         raise RefusedError("Only a person can decide.", rule="approver", status=403)
-    approver = Approver(actor.user_id, actor.roles)
     check_approver(
-        approver=approver,
-        requester_id=row.requested_by_id,
-        decided_by=[approval.person_id for approval in row.approvals.all()],
+        approver=Approver(actor.user_id, actor.roles, actor.identities, actor.shared),
+        asked_by=people.of(behind(row)),
+        decided_by=people.of(each.person_id for each in standing(row)),
         required=required_roles(row),
     )
+    return actor.user_id
+
+
+def _decide(row: Transition, person: int, actor: Actor, now: datetime, reason: str, *, approved: bool) -> None:
     Approval.objects.create(
         transition=row,
-        person_id=actor.user_id,
+        person_id=person,
         person_name=actor.name,
         roles=sorted(actor.roles),
         approved=approved,
         reason=reason,
         decided_at=now,
+        digest=row.digest,
+        signed_in_by=actor.signed_in_by,
+        confirmed_at=actor.confirmed_at,
+        expires_at=now + row.policy.values.approval.expires if approved else None,
     )

@@ -33,7 +33,7 @@ def accept_semantic_version(*, version: ModelVersion, proposed: str, actor: Acto
     read_error = _read(version, now)
     version.refresh_from_db()
     about = {"version": version, "reason": f"Accept the proposal {shown(proposed, LONGEST)}"}
-    with recorded(Action.ACCEPT_SEMANTIC_VERSION, actor, now, **about):
+    with recorded(Action.ACCEPT_SEMANTIC_VERSION, actor, now, **about) as actor:
         if read_error is not None:
             raise read_error
         _check_nameable(version)
@@ -45,7 +45,7 @@ def accept_semantic_version(*, version: ModelVersion, proposed: str, actor: Acto
         _take(version, verdict, proposed, actor, now)
     failure = _write(version, proposed, now)
     if failure is not None:
-        with recorded(Action.ACCEPT_SEMANTIC_VERSION, actor, now, **about):
+        with recorded(Action.ACCEPT_SEMANTIC_VERSION, actor, now, **about) as actor:
             raise failure
     return version
 

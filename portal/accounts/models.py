@@ -10,24 +10,42 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.functional import cached_property
 
-from lifecycle.domain.permissions import Action, Role
+from lifecycle.domain.permissions import TEAM_ROLES, Action, Role
 
 
 class User(AbstractUser):
     """A person, or a service account: a user with the role ``service``, who acts by tokens and cannot sign in.
 
-    ``time_zone`` is an IANA name; "" means that the browser's zone is used.
+    ``time_zone`` is an IANA name; "" means that the browser's zone is used. ``is_shared`` marks an account that several
+    people use: it can neither ask for a transition nor decide on one. ``made_by`` made a service account.
     """
 
     time_zone = models.CharField(max_length=64, blank=True, default="")
+    is_shared = models.BooleanField(default=False)
+    made_by = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
 
     @property
     def display_name(self) -> str:
         return self.get_full_name() or self.username
 
     @cached_property
+    def _assignments(self) -> list[RoleAssignment]:
+        return list(self.role_assignments.all())
+
+    @cached_property
     def role_set(self) -> frozenset[Role]:
-        return frozenset(Role(row.role) for row in self.role_assignments.all())
+        """The roles that this person has for every model."""
+        return frozenset(Role(row.role) for row in self._assignments if row.team_id is None)
+
+    @cached_property
+    def team_role_set(self) -> frozenset[tuple[int, Role]]:
+        """The roles for one team's models alone, each with the team's key."""
+        return frozenset((row.team_id, Role(row.role)) for row in self._assignments if row.team_id is not None)
+
+    @cached_property
+    def identity_set(self) -> frozenset[str]:
+        """What this account shares with another one of the same person."""
+        return frozenset(row.value for row in self.identities.all())
 
     @property
     def is_service(self) -> bool:
@@ -35,16 +53,40 @@ class User(AbstractUser):
 
 
 class RoleAssignment(models.Model):
-    """One role of one person."""
+    """One role of one person: for the models of ``team``, or for every model. ``given_by`` is an OpenID provider's name
+    for a role that comes from its claim and goes with it, "" for one that an administrator gave."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="role_assignments")
     role = models.CharField(max_length=20, choices=[(role.value, role.label) for role in Role])
+    team = models.ForeignKey("lifecycle.Team", null=True, on_delete=models.CASCADE, related_name="role_assignments")
+    given_by = models.CharField(max_length=100, blank=True, default="")
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("user", "role"), name="a_role_once_a_person"),)
+        constraints = (
+            models.UniqueConstraint(fields=("user", "role"), condition=Q(team=None), name="a_role_once_a_person"),
+            models.UniqueConstraint(fields=("user", "role", "team"), name="a_team_role_once_a_person"),
+            models.CheckConstraint(
+                condition=Q(team=None) | Q(role__in=sorted(TEAM_ROLES)), name="what_a_team_role_can_be"
+            ),
+        )
 
     def __str__(self) -> str:
-        return f"{self.user}: {self.role}"
+        return f"{self.user}: {self.role}" + (f" of {self.team}" if self.team_id else "")
+
+
+class Identity(models.Model):
+    """What proves that an account is a certain person's: ``email:`` and a verified address, ``oidc:`` and issuer and
+    subject. Two accounts that share one are the same person."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="identities")
+    value = models.CharField(max_length=500, db_index=True)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = (models.UniqueConstraint(fields=("user", "value"), name="an_identity_once_an_account"),)
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.value}"
 
 
 TOKEN_NAME_LIMIT = 34
@@ -56,7 +98,7 @@ class ApiToken(models.Model):
 
     The token's text is ``sg_``, ``prefix``, ``_`` and a secret of 256 random bits. Of the secret only the SHA-256 is
     kept, as ``digest``: it is far too long to be guessed, so a slow hash would add nothing. ``last_used_at`` may be a
-    minute behind.
+    minute behind. ``made_by`` is whoever made it, which is somebody else for a service account's.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
@@ -66,6 +108,7 @@ class ApiToken(models.Model):
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=200)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)

@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-from lifecycle.audit import record
+from lifecycle.audit import record, recording
 from lifecycle.domain import compare, observations
 from lifecycle.domain.compare import Measure, MeasureState, VerdictKind
 from lifecycle.domain.drift import Distribution
@@ -153,7 +153,8 @@ def running(
         weights = {str(stable.version): 100 - steps[number].weight, str(version.version): steps[number].weight}
         copies = {"mirrors": {str(version.version): steps[number].mirror}} if steps[number].mirror else {}
         details = {"weights": weights, **copies}
-        record("step_reached", actor=STAGEGATE, now=began + number * HOUR, transition=row, details=details)
+        with recording():
+            record("step_reached", actor=STAGEGATE, now=began + number * HOUR, transition=row, details=details)
     weight = steps[step].weight
     for each, role, share in ((stable, VariantRole.PRODUCTION, 100 - weight), (version, VariantRole.STAGING, weight)):
         Variant.objects.update_or_create(

@@ -34,6 +34,8 @@ POLICY = {
 }
 """It asks nothing of a version: most tests are about what happens once a gate is open."""
 NAME = "iris"
+AT_ANY_MOMENT = datetime(9000, 1, 1, tzinfo=UTC)
+"""When these people last proved who they are: they would do so again whenever they are asked."""
 
 
 @dataclass
@@ -167,7 +169,9 @@ def people(db):
     for name, role in roles.items():
         RoleAssignment.objects.create(user=User.objects.create_user(name, password=name), role=role)
     return {
-        user.username: Actor(user.display_name, user.pk, user.role_set, signed_in_by="password")
+        user.username: Actor(
+            user.display_name, user.pk, user.role_set, signed_in_by="password", confirmed_at=AT_ANY_MOMENT
+        )
         for user in User.objects.all()
     }
 

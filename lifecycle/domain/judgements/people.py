@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lifecycle.domain.facts import Facts
+from lifecycle.domain.facts import ApprovalFacts, Facts
 from lifecycle.domain.findings import Measure, State
 from lifecycle.domain.judgements.base import Judgement
 from lifecycle.domain.policy import Policy
@@ -28,11 +28,20 @@ def approvals(policy: Policy, facts: Facts, now: datetime) -> Judgement:
             waiting.remove(role)
         measures.append(Measure(role.label, "not yet" if is_missing else "yes", "yes", not is_missing))
     return Judgement(
-        state=State.MISSING if given.missing else State.PASSED,
+        state=State.MISSING if given.missing and not given.bypassed_by else State.PASSED,
         measured=measured,
         wanted=wanted,
-        why=f"Waiting for a yes from: {listed([role.label for role in given.missing])}." if given.missing else "",
+        why=_why(given),
         by=listed(given.given),
         at=given.last_at,
         measures=tuple(measures),
     )
+
+
+def _why(given: ApprovalFacts) -> str:
+    if not given.missing:
+        return ""
+    missing = listed([role.label for role in given.missing])
+    if given.bypassed_by:
+        return f"{given.bypassed_by} let it go on in an emergency without a yes from: {missing}."
+    return f"Waiting for a yes from: {missing}."

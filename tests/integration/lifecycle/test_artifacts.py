@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lifecycle import artifacts, gating, mirror
+from lifecycle.audit import recording
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.digests import manifest_digest
 from lifecycle.domain.gates import Source, State
@@ -42,7 +43,8 @@ def read(world: World, directory: Path) -> ModelVersion:
 def recorded(world: World, **about: Any) -> Evidence:
     policy = current_policy(world.model, world.now).values
     common = {"passed": True, "origin": Source.CHECK, "actor": STAGEGATE, "now": world.now, "policy": policy}
-    return append(**{"version": world.version(1), "criterion": Criterion.ARTIFACT_SCAN, **common, **about})
+    with recording():
+        return append(**{"version": world.version(1), "criterion": Criterion.ARTIFACT_SCAN, **common, **about})
 
 
 def stale(world: World, row: Evidence) -> str:

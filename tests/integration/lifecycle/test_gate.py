@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from lifecycle import artifacts, gating, mirror, operations, queries, upkeep
+from lifecycle.audit import recording
 from lifecycle.domain.criteria import TO_ARCHIVED, TO_PRODUCTION, TO_STAGING, Criterion
 from lifecycle.domain.gates import Answered, Source, State
 from lifecycle.domain.permissions import STAGEGATE
@@ -34,16 +35,17 @@ def ask(world, *, to_staging=(), to_production=(), to_archived=(), **rest):
 def report(world, number, criterion, passed=True, source=Source.CI, **values):
     version = world.version(number)
     policy = Policy.objects.first().values
-    return append(
-        version=version,
-        criterion=criterion,
-        passed=passed,
-        origin=source,
-        policy=policy,
-        actor=STAGEGATE,
-        now=world.now,
-        **values,
-    )
+    with recording():
+        return append(
+            version=version,
+            criterion=criterion,
+            passed=passed,
+            origin=source,
+            policy=policy,
+            actor=STAGEGATE,
+            now=world.now,
+            **values,
+        )
 
 
 def waive(world, number, criterion, lasts=timedelta(days=1)):
@@ -167,11 +169,19 @@ def test_evidence_of_an_archived_version_does_not_age(world):
     assert found(world, 1, Stage.STAGING, Criterion.UNIT_TESTS).state == State.PASSED
 
 
-def test_a_policy_made_after_the_request_does_not_count_for_it(world):
+def test_a_policy_made_after_the_request_counts_for_it_until_it_begins(world):
     transition = world.request(1, Stage.STAGING)
     ask(world, to_staging=[Criterion.UNIT_TESTS])
+    with pytest.raises(RefusedError, match="Unit tests") as refusal:
+        world.approve(transition, "mia")
+    assert refusal.value.rule == "gate_closed"
+    report(world, 1, Criterion.UNIT_TESTS)
+    with pytest.raises(RefusedError, match="criterion “Unit tests” changed since then"):
+        world.approve(transition, "mia")
     world.approve(transition, "mia")
-    assert world.drive(transition).status == Status.FINISHED
+    ask(world, to_staging=[Criterion.UNIT_TESTS, Criterion.CODE_REVIEW])
+    transition = world.tick(transition)
+    assert (transition.status, transition.policy.number) == (Status.AWAITING_APPROVAL, 3)
 
 
 # ---------------------------------------------------------------- approving and beginning
@@ -219,7 +229,7 @@ def test_a_version_that_is_gone_gets_no_yes(world):
 
 
 @pytest.mark.parametrize("change", ["evidence", "tag", "waiver", "files"])
-def test_what_closes_the_gate_after_the_last_yes_ends_the_transition_before_anything_moves(world, monkeypatch, change):
+def test_what_closes_the_gate_after_the_last_yes_asks_again_before_anything_moves(world, monkeypatch, change):
     ask(world, to_staging=[Criterion.UNIT_TESTS, Criterion.CODE_REVIEW])
     listed_as(world, monkeypatch, 10)
     version = world.version(2)
@@ -235,9 +245,15 @@ def test_what_closes_the_gate_after_the_last_yes_ends_the_transition_before_anyt
         world.pass_time(hours=1)
     else:
         listed_as(world, monkeypatch, 11)
-    world.drive(transition)
-    assert transition.status == Status.FAILED
-    assert "The gate to Staging has closed since this was approved" in transition.outcome
+    world.tick(transition, times=3)
+    assert (transition.status, transition.checked_at) == (Status.AWAITING_APPROVAL, None)
+    assert not world.serving.starts
+    (void,) = transition.approvals.all()
+    wanted = "The model's files" if change == "files" else "criterion"
+    assert wanted in void.void_reason
+    assert AuditEntry.objects.get(action="approval_voided").reason == void.void_reason
+    with pytest.raises(RefusedError, match="has closed since this was asked for"):
+        world.approve(transition, "mia")
     assert not world.serving.starts
     assert world.registry.version(SECOND).stage == "None"
 
@@ -363,13 +379,17 @@ def test_a_yes_is_about_the_files_that_there_were(world, moment):
     read_as(world, 2, "b")
     report(world, 2, Criterion.UNIT_TESTS)
     if moment == "after it":
-        assert world.drive(transition).status == Status.FAILED
-        assert "changed since this was asked for" in transition.outcome
+        world.tick(transition, times=3)
         assert not world.serving.starts
-        return
-    with pytest.raises(RefusedError, match="changed since this was asked for") as refusal:
-        world.approve(transition, "priya")
-    assert refusal.value.rule == "files_changed"
+    else:
+        with pytest.raises(RefusedError, match="The model's files") as refusal:
+            world.approve(transition, "priya")
+        assert refusal.value.rule == "changed_since_shown"
+    transition.refresh_from_db()
+    assert transition.status == Status.AWAITING_APPROVAL
+    assert all("The model's files" in each.void_reason for each in transition.approvals.all())
+    world.serving.digests[SECOND] = "b" * 64
+    assert world.drive(world.approve(transition, "mia", "priya")).status == Status.FINISHED
 
 
 def test_a_version_whose_files_have_changed_can_be_archived(world):
@@ -379,6 +399,8 @@ def test_a_version_whose_files_have_changed_can_be_archived(world):
     transition = world.request(1, Stage.ARCHIVED)
     world.pass_time(minutes=1)
     read_as(world, 1, "b")
+    with pytest.raises(RefusedError, match="The model's files changed since then"):
+        world.approve(transition, "mia")
     assert world.drive(world.approve(transition, "mia")).status == Status.FINISHED
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from lifecycle import engine, operations
+from lifecycle import bindings, engine, operations
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Strategy
 from lifecycle.models import Effect, Kind, Policy, Status, Transition
@@ -112,10 +112,12 @@ def test_a_canary_killed_anywhere_finishes_with_each_effect_done_once(world, mon
 
 @pytest.mark.parametrize("kill_at", range(2, 130, 21))
 def test_a_shadow_killed_anywhere_finishes_with_each_effect_done_once(world, monkeypatch, kill_at):
-    transition = approved_in_staging(world, strategy=Strategy.SHADOW)
-    Transition.objects.filter(pk=transition.pk).update(
-        steps=[{**step, "minimum": min(step["minimum"], 20)} for step in transition.steps]
-    )
+    staged(world)
+    transition = world.request(2, Stage.PRODUCTION, strategy=Strategy.SHADOW)
+    transition.steps = [{**step, "minimum": min(step["minimum"], 20)} for step in transition.steps]
+    transition.save()
+    bindings.bind(transition, world.now)
+    world.approve(transition, "mia", "priya")
     done, written = done_once(world, monkeypatch, transition, kill_at)
     assert (transition.status, world.weights()) == (Status.FINISHED, {2: 100})
     assert done == ["weights:1=100;mirrors:2=100", "weights:2=100", *REGISTERED]

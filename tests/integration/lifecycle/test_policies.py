@@ -10,10 +10,10 @@ from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from lifecycle import mirror, operations, policies
-from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.permissions import STAGEGATE, Actor, Role
 from lifecycle.domain.policy import PolicyError, ServiceLevels, WaiverRules, dump
 from lifecycle.domain.stages import Stage
-from lifecycle.models import AuditEntry, Policy, RegisteredModel, Transition
+from lifecycle.models import AuditEntry, Policy, RegisteredModel, Status, Transition
 from lifecycle.operations import PolicyRefusedError, RefusedError
 from portal.accounts.models import RoleAssignment, User
 
@@ -63,18 +63,16 @@ def test_a_change_is_a_new_number_and_leaves_the_old_one_as_it_was(world):
     assert policies.current_policy(world.model, world.now) == second
 
 
-def test_a_change_applies_to_transitions_requested_after_it(world):
-    before = world.request(1, Stage.STAGING)
+def test_a_change_applies_to_transitions_that_have_not_begun(world):
+    begun = world.drive(world.approved(1, Stage.STAGING))
+    waiting = world.request(2, Stage.STAGING)
     change(world, approvals_to_staging=(Role.PRODUCT_OWNER,))
-    before.refresh_from_db()
-    assert before.policy.number == 1
-    world.approve(before, "mia")
-    world.drive(before)
-    after = world.request(2, Stage.STAGING)
-    assert after.policy.number == 2
     with pytest.raises(RefusedError, match="product owner"):
-        world.approve(after, "mia")
-    world.approve(after, "priya")
+        world.approve(waiting, "mia")
+    waiting.refresh_from_db()
+    begun.refresh_from_db()
+    assert (waiting.policy.number, begun.policy.number) == (2, 1)
+    assert world.approve(waiting, "priya").status == Status.APPROVED
 
 
 def test_a_models_own_policy_goes_before_that_of_all_models(world):
@@ -266,9 +264,11 @@ def test_nobody_waits_for_a_yes_that_nobody_can_give(world):
 
 def test_the_gap_is_what_the_others_cannot_fill(world):
     values = policies.current_policy(None, world.now).values
-    gap = {name: policies.approval_gap(values, Stage.PRODUCTION, world.people[name].user_id) for name in world.people}
+    gap = {
+        name: policies.approval_gap(values, Stage.PRODUCTION, each, world.model) for name, each in world.people.items()
+    }
     assert gap == {"priya": (PO,), "emil": (), "mia": (), "aron": (), "ada": ()}
-    assert policies.approval_gap(values, Stage.DEVELOPMENT, None) == ()
+    assert policies.approval_gap(values, Stage.DEVELOPMENT, STAGEGATE, world.model) == ()
 
 
 # ---------------------------------------------------------------- two administrators

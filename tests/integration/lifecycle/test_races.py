@@ -43,21 +43,26 @@ def test_fifty_requests_at_once_make_one_transition(world):
     assert AuditEntry.objects.filter(refused=True).count() == 49
 
 
-def test_approve_and_reject_at_once_give_one_decision(world):
+@pytest.mark.parametrize("rejecting", [0, 25])
+def test_fifty_decisions_at_once_are_one(world, rejecting):
     transition = world.request(1, Stage.STAGING)
     engineers = [
         Actor(f"engineer {number}", User.objects.create_user(f"engineer{number}").pk, frozenset({Role.ML_ENGINEER}))
-        for number in range(20)
+        for number in range(50)
     ]
 
     def decide(number, actor):
-        operation = operations.approve if number % 2 else operations.reject
+        operation = operations.reject if number < rejecting else operations.approve
         return operation(transition=transition, reason="Decided.", actor=actor, now=world.now)
 
     results = at_once([lambda n=n, actor=actor: decide(n, actor) for n, actor in enumerate(engineers)])
     assert len(winners(results)) == 1
+    assert {each.rule for each in results if isinstance(each, RefusedError)} == {"already_decided"}
     assert Approval.objects.count() == 1
     assert Transition.objects.get().status in (Status.APPROVED, Status.REJECTED)
+    assert list(AuditEntry.objects.order_by("seq").values_list("seq", flat=True)) == list(
+        range(1, AuditEntry.objects.count() + 1)
+    )
 
 
 def test_a_double_click_fifty_times_is_one_approval(world):

@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from lifecycle import disagreements, engine, history, operations, queries_rollbacks, rollbacks
+from lifecycle.audit import recording
 from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Disagreement, Effect, Kind, Status, Transition, Variant, VariantRole
@@ -360,7 +361,7 @@ def test_a_withdrawal_cancels_what_waits_for_approval(staged):
 
 def test_the_facts_are_frozen_into_the_record(world):
     production(world)
-    with transaction.atomic():
+    with recording():
         row = rollbacks.start(
             model=world.model,
             reason="Errors.",

@@ -27,16 +27,39 @@ def test_each_person_fills_one_role_and_the_most_roles_are_filled(approvers, mis
     assert missing_roles((PO, ML), approvers) == missing
 
 
-def test_the_requester_cannot_decide():
-    with pytest.raises(ApprovalRefusedError, match="somebody else"):
-        check_approver(approver=person(1, PO, ML), requester_id=1, decided_by=[], required=(ML,))
+ASKER = Approver(1, frozenset({ML}), frozenset({"email:emil@example.org", "oidc:https://id.example.org|7"}))
 
 
-def test_nobody_decides_twice():
+def check(approver, decided_by=(), required=(ML,)):
+    check_approver(approver=approver, asked_by=[ASKER], decided_by=decided_by, required=required)
+
+
+@pytest.mark.parametrize(
+    ("approver", "why"),
+    [
+        (person(1, PO, ML), "You asked for this transition, so somebody else"),
+        (Approver(2, frozenset({ML}), frozenset({"email:emil@example.org"})), "with another account of yours"),
+        (Approver(2, frozenset({ML}), frozenset({"oidc:https://id.example.org|7"})), "with another account of yours"),
+        (Approver(2, frozenset({ML}), shared=True), "Several people use this account"),
+    ],
+    ids=["the same account", "the same address", "the same identity", "a shared account"],
+)
+def test_the_requester_cannot_decide(approver, why):
+    with pytest.raises(ApprovalRefusedError, match=why):
+        check(approver)
+
+
+def test_somebody_else_can():
+    check(Approver(2, frozenset({ML}), frozenset({"email:mia@example.org"})))
+
+
+@pytest.mark.parametrize("again", [person(2, ML), Approver(3, frozenset({ML}), frozenset({"email:mia@example.org"}))])
+def test_nobody_decides_twice(again):
+    before = Approver(2, frozenset({ML}), frozenset({"email:mia@example.org"}))
     with pytest.raises(ApprovalRefusedError, match="already"):
-        check_approver(approver=person(2, ML), requester_id=1, decided_by=[2], required=(ML, ML))
+        check(again, decided_by=[before], required=(ML, ML))
 
 
 def test_a_role_that_was_not_asked_for_does_not_count():
     with pytest.raises(ApprovalRefusedError, match="product owner"):
-        check_approver(approver=person(2, ML), requester_id=1, decided_by=[], required=(PO,))
+        check(person(2, ML), required=(PO,))

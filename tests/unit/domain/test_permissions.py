@@ -16,20 +16,21 @@ from lifecycle.domain.permissions import (
 
 EXPECTED = {
     Role.PRODUCT_OWNER: {
-        "view", "approve", "reject", "cancel", "roll_back", "read_record",
-        "steer_rollout", "advance_rollout", "report_metrics",
+        "view", "approve", "reject", "take_back", "cancel", "roll_back", "read_record",
+        "steer_rollout", "advance_rollout", "report_metrics", "review_bypass", "plan_freeze",
         "record_evidence", "start_check", "grant_waiver", "place_hold", "create_tokens",
     },
     Role.ML_ENGINEER: {
-        "view", "request_transition", "approve", "reject", "cancel", "roll_back", "read_record",
+        "view", "request_transition", "approve", "reject", "take_back", "bypass", "cancel", "roll_back", "read_record",
         "steer_rollout", "advance_rollout", "drill", "reconcile", "report_metrics",
         "record_evidence", "start_check", "grant_waiver", "accept_semantic_version", "place_hold", "create_tokens",
     },
-    Role.AUDITOR: {"view", "read_record", "place_hold", "create_tokens"},
+    Role.AUDITOR: {"view", "read_record", "export_record", "review_bypass", "place_hold", "create_tokens"},
     Role.ADMINISTRATOR: {
         "steer_rollout", "drill", "reconcile",
         "view", "cancel", "roll_back", "read_record", "grant_waiver", "change_policy", "place_hold", "run_clean_up",
-        "create_tokens", "manage_tokens",
+        "create_tokens", "manage_tokens", "manage_people", "manage_channels", "export_record",
+        "bypass", "review_bypass", "override_freeze", "plan_freeze",
     },
     Role.SERVICE: {"view", "read_record", "record_evidence", "start_check", "report_metrics"},
 }  # fmt: skip
@@ -91,4 +92,4 @@ def test_service_accounts_take_no_part_in_approvals():
     required = (Role.PRODUCT_OWNER, Role.ML_ENGINEER)
     assert missing_roles(required, [Approver(1, service)]) == required
     with pytest.raises(ApprovalRefusedError, match="none of these roles"):
-        check_approver(approver=Approver(1, service), requester_id=2, decided_by=(), required=required)
+        check_approver(approver=Approver(1, service), asked_by=(), decided_by=(), required=required)

@@ -1,0 +1,56 @@
+"""Which freeze holds a model's changes now, and which ones come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet
+
+from lifecycle.domain.freezes import Occurrence, Repeats, Window, occurrence_at, occurrences
+from lifecycle.models import FreezeWindow, RegisteredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A freeze window, and one time that it is in force."""
+
+    row: FreezeWindow
+    occurrence: Occurrence
+
+    @property
+    def sentence(self) -> str:
+        return f"The freeze “{self.row.name}” holds it: {self.row.reason}"
+
+
+def of_row(row: FreezeWindow) -> Window:
+    return Window(
+        starts=datetime.fromisoformat(row.starts),
+        ends=datetime.fromisoformat(row.ends),
+        zone=row.zone,
+        repeats=Repeats(row.repeats),
+        until=row.until,
+    )
+
+
+def planned(model: RegisteredModel | None = None) -> QuerySet[FreezeWindow]:
+    """The windows that were not removed; with a model, those that concern it."""
+    rows = FreezeWindow.objects.filter(removed_at=None).select_related("model", "team")
+    if model is None:
+        return rows
+    about = Q(model=model) | Q(model=None, team=None)
+    return rows.filter(about | Q(team=model.team_id) if model.team_id else about)
+
+
+def holding(model: RegisteredModel, now: datetime) -> Freeze | None:
+    """The freeze that holds this model's changes now; of several, the one that ends last."""
+    found = [Freeze(row, each) for row in planned(model) if (each := occurrence_at(of_row(row), now))]
+    return max(found, key=lambda each: each.occurrence.until, default=None)
+
+
+def coming(rows: Iterable[FreezeWindow], now: datetime, days: int) -> list[Freeze]:
+    """What is in force now or begins within so many days, oldest first."""
+    until = now + timedelta(days=days)
+    found = [Freeze(row, each) for row in rows for each in occurrences(of_row(row), now, until) if each.until > now]
+    return sorted(found, key=lambda each: (each.occurrence.since, each.row.pk))
