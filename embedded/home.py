@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 MARKER = "stagegate-home"
 UNWRITABLE = ("%", '"', "\n", " ;", " #")
 FOLDERS = ("cache", "gateway/routes", "log", "mlflow/artifacts", "models", "run", "secrets", "servers", "valkey")
@@ -92,6 +95,13 @@ class Home:
         if not file.exists():
             write_private(file, generate())
         return file.read_text(encoding="ascii").strip()
+
+    def make_checkpoint_key(self) -> None:
+        """The private key that signs checkpoints of the record, made once. It is a file and nobody's environment."""
+        file = self.path / "secrets" / "checkpoint_key.pem"
+        if not file.exists():
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            write_private(file, pem.decode("ascii"))
 
     def demo_people(self) -> list[dict[str, str]]:
         """People of the demonstration as ``seed_demo`` wrote them: username, name, role, password."""

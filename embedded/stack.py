@@ -76,6 +76,7 @@ class Stack:
         with self._steps.step("Folders and secrets"):
             self.home.create()
             secrets = self.home.secrets()
+            self.home.make_checkpoint_key()
         self.installation = Installation(self.home, secrets, ports, host, demo, settings or {})
         self._programs = programs(self.installation)
         self._supervisor = Supervisor(self.installation)

@@ -32,6 +32,11 @@ def wake_clean_up(run_id: int) -> None:
     transaction.on_commit(lambda: send("lifecycle.clean_up", run_id, queue=CHECKS_QUEUE))
 
 
+def wake_export(job_id: int) -> None:
+    """Ask a worker, after commit, to go on with writing an export: somebody looks at its progress."""
+    transaction.on_commit(lambda: send("lifecycle.export", job_id, queue=DEFAULT_QUEUE))
+
+
 def wake_mirror(model_name: str, version: int | None) -> None:
     """Ask a worker, after commit, to read one version afresh, or the registered model when ``version`` is None."""
     transaction.on_commit(lambda: send("lifecycle.refresh", model_name, version, queue=DEFAULT_QUEUE))

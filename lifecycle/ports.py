@@ -340,3 +340,66 @@ class Metrics(Protocol):
         number. A server that was started anew counts from 1 again: then all that it has are given when its highest is
         below ``after``. Raises TemporaryError.
         """
+
+
+# ---------------------------------------------------------------- messages
+
+
+class Tone(StrEnum):
+    """How a chat room marks a message."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What to send. ``html`` is for e-mail, ``text`` for everything else; ``key`` is the same each time that the same
+    message is sent, so that whoever gets it twice can tell."""
+
+    subject: str
+    text: str
+    html: str
+    key: str
+    tone: Tone = Tone.INFO
+
+
+class Messages(Protocol):
+    """Mail servers and chat rooms. An address holds its secret, and no error repeats any of it."""
+
+    def describe(self, address: str) -> str:
+        """The part of an address that may be seen, such as "Slack" or "E-mail to ops@example.org".
+
+        Raises PermanentError for one that cannot be used, or may not.
+        """
+
+    def send(self, address: str, message: Message, *, to: str = "") -> None:
+        """``to`` is the recipient's e-mail address, where ``address`` is a mail server.
+
+        Raises PermanentError for an address that cannot be used, TemporaryError when the message was not taken.
+        """
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+class CheckpointPlace(Protocol):
+    """A place outside of the database that keeps signed checkpoints of the record.
+
+    ``name`` says which one, without credentials: it is shown to people. ``keeps_files`` is False for one that passes
+    checkpoints on and has no use for a file with the public key beside them.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keeps_files(self) -> bool: ...
+
+    def keep(self, file: str, content: bytes) -> None:
+        """Keep ``content`` under the name ``file``; again with the same content changes nothing.
+
+        Raises TemporaryError, and PermanentError when something else is kept under that name: it stays as it is.
+        """

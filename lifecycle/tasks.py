@@ -8,7 +8,20 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from lifecycle import adapters, disagreements, engine, judging, mirror, observing, retention, upkeep
+from lifecycle import (
+    adapters,
+    checkpoints,
+    disagreements,
+    engine,
+    export_jobs,
+    judging,
+    mirror,
+    notice_delivery,
+    notices,
+    observing,
+    retention,
+    upkeep,
+)
 from lifecycle.checks import runner
 from lifecycle.ports import NotFoundError, VersionRef
 
@@ -18,6 +31,9 @@ CHECK_SECONDS = 870
 """Longer than the longest load test that a policy may ask for, with its download and the start of its server."""
 OBSERVE_SECONDS = 45
 """Whatever is asked answers within seconds, or counts as silent; a look that hangs all the same is cut off."""
+
+NOTIFY_SECONDS = 90
+"""Far longer than a turn of sending: whatever hangs is given up before."""
 
 
 @shared_task(name="lifecycle.tick")
@@ -63,6 +79,11 @@ def retire_idle() -> None:
     upkeep.retire_idle(now=timezone.now())
 
 
+@shared_task(name="lifecycle.renew_approvals")
+def renew_approvals() -> None:
+    upkeep.renew_approvals(now=timezone.now())
+
+
 @shared_task(name="lifecycle.revive")
 def revive() -> None:
     upkeep.revive(now=timezone.now())
@@ -76,6 +97,31 @@ def start_clean_up() -> None:
 @shared_task(name="lifecycle.clean_up", soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
 def clean_up(run_id: int) -> None:
     retention.run(run_id, clock=timezone.now)
+
+
+@shared_task(name="lifecycle.export")
+def export(job_id: int) -> None:
+    export_jobs.run(job_id, clock=timezone.now)
+
+
+@shared_task(name="lifecycle.sweep_exports")
+def sweep_exports() -> None:
+    export_jobs.sweep(now=timezone.now())
+
+
+@shared_task(name="lifecycle.checkpoint")
+def checkpoint() -> None:
+    checkpoints.run(now=timezone.now())
+
+
+@shared_task(name="lifecycle.notify", soft_time_limit=NOTIFY_SECONDS, time_limit=NOTIFY_SECONDS + 15)
+def notify() -> None:
+    """Write down what is to be told, then send what is due; neither waits for the other's luck."""
+    try:
+        notices.collect(now=timezone.now())
+    except Exception:
+        logger.exception("what is to be told could not be written down")
+    notice_delivery.deliver(clock=timezone.now)
 
 
 @shared_task(name="lifecycle.mirror")

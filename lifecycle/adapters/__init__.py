@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from lifecycle.ports import Metrics, Registry, Serving, Traffic
+from lifecycle.ports import CheckpointPlace, Messages, Metrics, Registry, Serving, Traffic
 
 
 @cache
@@ -32,6 +32,14 @@ def traffic() -> Traffic:
 
 def metrics() -> Metrics:
     return cast(Metrics, _built("metrics"))
+
+
+def messages() -> Messages:
+    return cast(Messages, _built("messages"))
+
+
+def checkpoint_places() -> tuple[CheckpointPlace, ...]:
+    return cast("tuple[CheckpointPlace, ...]", _built("checkpoint_places"))
 
 
 def forget() -> None:

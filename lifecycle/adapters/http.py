@@ -43,18 +43,27 @@ def get(url: str, *, timeout: float) -> Answer:
     return _exchange("GET", url, timeout)
 
 
-def post(url: str, body: bytes, *, headers: Mapping[str, str], timeout: float) -> Answer:
-    """The answer to a POST of ``body`` as it is, with these headers; as ``get`` otherwise."""
-    return _exchange("POST", url, timeout, body, headers)
+def post(url: str, body: bytes, *, headers: Mapping[str, str], timeout: float, outside: bool = False) -> Answer:
+    """The answer to a POST of ``body`` as it is, with these headers; as ``get`` otherwise.
+
+    ``outside``: not a neighbour, so the environment's proxies and certificates count.
+    """
+    return _exchange("POST", url, timeout, body, headers, outside=outside)
 
 
 def _exchange(
-    method: str, url: str, timeout: float, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    method: str,
+    url: str,
+    timeout: float,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    outside: bool = False,
 ) -> Answer:
     try:
         with deadline_session(retries=0) as session:
             # Proxies named in the environment are for the world outside, never for a neighbour.
-            session.trust_env = False
+            session.trust_env = outside
             session.headers.update({"Accept-Encoding": "identity", **(headers or {})})
             with session.request(
                 method, url, data=body, timeout=timeout, allow_redirects=False, stream=True

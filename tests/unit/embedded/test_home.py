@@ -3,6 +3,7 @@
 import pytest
 
 from embedded.home import Home, HomeError
+from lifecycle.domain.checkpoints import load_key
 
 
 def mode(path):
@@ -13,6 +14,7 @@ def test_the_folder_and_its_secrets_are_private(tmp_path):
     home = Home.at(tmp_path / "data")
     home.create()
     home.secrets()
+    home.make_checkpoint_key()
     assert mode(home.path) == mode(home.path / "secrets") == 0o700
     assert {mode(file) for file in (home.path / "secrets").iterdir()} == {0o600}
 
@@ -21,8 +23,13 @@ def test_secrets_are_made_once_and_kept(tmp_path):
     home = Home.at(tmp_path / "data")
     home.create()
     first = home.secrets()
+    home.make_checkpoint_key()
+    key = (home.path / "secrets" / "checkpoint_key.pem").read_bytes()
     home.create()
+    home.make_checkpoint_key()
     assert home.secrets() == first
+    assert (home.path / "secrets" / "checkpoint_key.pem").read_bytes() == key
+    load_key(key)
     assert len({first.django_key, first.valkey_password, first.supervisor_password, first.webhook_secret}) == 4
 
 
