@@ -61,7 +61,7 @@ def scopes_for(roles: Iterable[Role]) -> tuple[Action, ...]:
 
 def create_own(*, wanted: Wanted, actor: Actor, now: datetime) -> Issued:
     """A token for the person who asks. Raises RefusedError."""
-    with recorded(Action.CREATE_TOKENS, actor, now, reason=wanted.reason):
+    with recorded(Action.CREATE_TOKENS, actor, now, reason=wanted.reason) as actor:
         if actor.user_id is None:
             raise RefusedError("Only a person can have tokens of their own.", rule="owner", status=403)
         return _issue(User.objects.get(pk=actor.user_id), wanted, actor, now)
@@ -69,7 +69,7 @@ def create_own(*, wanted: Wanted, actor: Actor, now: datetime) -> Issued:
 
 def create_for_service(*, account: str, wanted: Wanted, actor: Actor, now: datetime) -> Issued:
     """A token for the service account of this name, which is made if it is not there. Raises RefusedError."""
-    with recorded(Action.MANAGE_TOKENS, actor, now, reason=wanted.reason):
+    with recorded(Action.MANAGE_TOKENS, actor, now, reason=wanted.reason) as actor:
         need_reason(wanted.reason)
         return _issue(_service_account(account, wanted, actor, now), wanted, actor, now)
 
@@ -90,7 +90,7 @@ def _service_account(name: str, wanted: Wanted, actor: Actor, now: datetime) -> 
         )
     if found is not None:
         return found
-    user = User(username=cleaned)
+    user = User(username=cleaned, made_by_id=actor.user_id)
     user.set_unusable_password()
     user.save()
     RoleAssignment.objects.create(user=user, role=Role.SERVICE)
@@ -127,6 +127,7 @@ def _issue(owner: User, wanted: Wanted, actor: Actor, now: datetime) -> Issued:
         scopes=sorted(wanted.scopes),
         created_at=now,
         created_by=actor.name,
+        made_by_id=actor.user_id,
         expires_at=wanted.expires_at,
     )
     record("token_created", actor=actor, now=now, reason=reason, details=_details(row))
@@ -158,7 +159,7 @@ def _checked_name(name: str) -> str:
 
 
 def _check_scopes(owner: User, scopes: frozenset[Action]) -> None:
-    possible = scopes_for(owner.role_set)
+    possible = scopes_for(owner.role_set | {role for _, role in owner.team_role_set})
     beyond = [action.label for action in Action if action in scopes and action not in possible]
     if beyond:
         raise RefusedError(
@@ -212,7 +213,7 @@ def _note_use(token: ApiToken, now: datetime) -> None:
 def revoke_token(*, token: ApiToken, reason: str, actor: Actor, now: datetime) -> ApiToken:
     """Make a token useless at once: one's own, or as an administrator anybody's. Raises RefusedError."""
     own = token.user_id == actor.user_id
-    with recorded(Action.CREATE_TOKENS if own else Action.MANAGE_TOKENS, actor, now, reason=reason):
+    with recorded(Action.CREATE_TOKENS if own else Action.MANAGE_TOKENS, actor, now, reason=reason) as actor:
         cleaned = need_reason(reason)
         values = {"revoked_at": now, "revoked_by": actor.name, "revoked_reason": cleaned}
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(**values) != 1:
