@@ -8,7 +8,6 @@ from typing import Any
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import queries_compare
 from lifecycle.domain.compare import Measure
@@ -17,6 +16,7 @@ from lifecycle.models import ModelVersion
 from lifecycle.operations import RefusedError
 from lifecycle.queries_compare import Comparison, Live, NotComparableError
 from portal.access import model_for
+from portal.api.base import APIView
 
 
 class Compare(APIView):

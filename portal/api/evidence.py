@@ -8,11 +8,9 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 from django.utils import timezone
-from rest_framework import generics
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations
 from lifecycle.domain.stages import Stage, possible_changes
@@ -21,11 +19,12 @@ from lifecycle.models import ACTIVE, CheckRun, Evidence, ModelVersion, Transitio
 from lifecycle.policies import current_policy
 from portal.access import actor_of, check_for, version_for, waiver_for
 from portal.api import serializers
+from portal.api.base import APIView, ListAPIView
 from portal.api.views import valid
 from portal.filters import stage_named
 
 
-class OfVersion(generics.ListAPIView[Any]):
+class OfVersion(ListAPIView[Any]):
     """Lists what belongs to the version that the address names; a subclass adds how one is created."""
 
     @cached_property

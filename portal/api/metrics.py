@@ -8,11 +8,11 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations
 from lifecycle.operations.metrics import LONGEST_KEY, LONGEST_NAME, VARIANTS
 from portal.access import actor_of, model_for
+from portal.api.base import APIView
 
 LARGEST_VERSION = 2**31 - 1
 
@@ -42,6 +42,10 @@ class BusinessReportSerializer(serializers.Serializer[Any]):
 
 
 class BusinessMetrics(APIView):
+    """The key is kept with the reports, in one transaction and for as long as they are: better than an answer kept."""
+
+    idempotent_by_itself = True
+
     def post(self, request: Request, name: str) -> Response:
         """201, or 200 when all of it was counted before."""
         given = request.data if isinstance(request.data, list) else [request.data]

@@ -7,18 +7,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from rest_framework import generics, serializers
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations, policies, policy_files
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.permissions import Action, require
 from lifecycle.models import Policy
 from portal.access import actor_of, model_for, policy_for
+from portal.api.base import APIView, ListAPIView
 from portal.api.pagination import Newest
 from portal.api.serializers import ReasonSerializer
 from portal.api.views import valid
@@ -88,7 +88,7 @@ class WithdrawalRequest(ReasonSerializer):
     expected_number = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=1)
 
 
-class Policies(generics.ListAPIView[Policy]):
+class Policies(ListAPIView[Policy]):
     """Every number there has been, newest first; ``?model=`` shows those of one model."""
 
     serializer_class = PolicyRow

@@ -10,13 +10,13 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations
 from lifecycle import queries_retention as queries
 from lifecycle.domain.permissions import Action, require
 from lifecycle.models import Deletion, Hold, RetentionRun
 from portal.access import actor_of, version_for
+from portal.api.base import APIView
 from portal.api.serializers import ReasonSerializer
 from portal.api.views import valid
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations
 from lifecycle.models import Transition
 from portal.access import actor_of, model_for, version_for
 from portal.api import serializers
+from portal.api.base import APIView
 from portal.api.views import Decision, valid
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
@@ -10,14 +10,14 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations, queries_rollouts
 from lifecycle.domain import compare
 from lifecycle.domain.plan import dump_step
 from lifecycle.models import Kind, Transition
 from lifecycle.queries_rollouts import Standing, StepLine
-from portal.access import actor_of, model_for, transition_for
+from portal.access import actor_of, transition_for
+from portal.api.base import APIView
 from portal.api.serializers import ReasonSerializer, TransitionSerializer
 from portal.api.views import valid
 
@@ -26,35 +26,6 @@ class SteerSerializer(ReasonSerializer):
     """``step`` counts from 0: a rollout that has moved on from it meanwhile is left alone."""
 
     step = serializers.IntegerField(min_value=0, required=False)
-
-
-class AtSerializer(serializers.Serializer[Any]):
-    at = serializers.DateTimeField(required=False)
-
-
-class Live(APIView):
-    """``?at=`` is a moment in ISO 8601; without it, it is now."""
-
-    def get(self, request: Request, name: str) -> Response:
-        model = model_for(request, name)
-        query = AtSerializer(data=request.GET)
-        query.is_valid(raise_exception=True)
-        at = query.validated_data.get("at") or timezone.now()
-        served = queries_rollouts.served_at(model, at)
-        return Response(
-            {
-                "model": model.name,
-                "at": at,
-                "since": served.since if served else None,
-                "transition": served.transition if served else None,
-                "shares": _shares(served.weights) if served else [],
-                "copies": _shares(served.mirrors) if served else [],
-            }
-        )
-
-
-def _shares(weights: Mapping[int, int]) -> list[dict[str, int]]:
-    return [{"version": version, "percent": share} for version, share in sorted(weights.items())]
 
 
 class RolloutDetail(APIView):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
+from django.utils.functional import cached_property
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from lifecycle import freezes
+from lifecycle.approvals import still_missing
 from lifecycle.domain.criteria import Criterion
+from lifecycle.domain.permissions import Role
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Strategy
 from lifecycle.evidence import why_other_artifact, why_stale
+from lifecycle.freezes import Freeze
 from lifecycle.models import (
     Approval,
     AuditEntry,
@@ -17,13 +24,17 @@ from lifecycle.models import (
     Disagreement,
     Effect,
     Evidence,
+    FreezeWindow,
     ModelVersion,
     RegisteredModel,
+    Status,
     Transition,
     Variant,
     Waiver,
 )
 from lifecycle.operations.evidence import LONGEST_DETAIL, LONGEST_UNIT, LONGEST_URL
+from lifecycle.queries import has_not_begun
+from lifecycle.queries_freezes import holding_among
 
 
 class VariantSerializer(serializers.ModelSerializer[Variant]):
@@ -94,7 +105,20 @@ class ModelDetailSerializer(ModelSerializer):
 class ApprovalSerializer(serializers.ModelSerializer[Approval]):
     class Meta:
         model = Approval
-        fields = ("person_name", "roles", "approved", "reason", "decided_at")
+        fields = (
+            "person_name",
+            "roles",
+            "approved",
+            "reason",
+            "decided_at",
+            "digest",
+            "signed_in_by",
+            "expires_at",
+            "voided_at",
+            "void_reason",
+            "withdrawn_at",
+            "withdrawn_reason",
+        )
 
 
 class EffectSerializer(serializers.ModelSerializer[Effect]):
@@ -103,7 +127,20 @@ class EffectSerializer(serializers.ModelSerializer[Effect]):
         fields = ("kind", "summary", "outcome", "attempts", "intended_at", "finished_at", "last_error")
 
 
+class HoldingSerializer(serializers.Serializer[Freeze]):
+    """A freeze that holds a transition now."""
+
+    id = serializers.IntegerField(source="row.pk")
+    name = serializers.CharField(source="row.name")
+    reason = serializers.CharField(source="row.reason")
+    since = serializers.DateTimeField(source="occurrence.since")
+    until = serializers.DateTimeField(source="occurrence.until")
+
+
 class TransitionSerializer(serializers.ModelSerializer[Transition]):
+    """``digest`` names what is ``shown``, which a yes is bound to; ``waits_for`` are the roles whose yes is missing.
+    ``freeze`` is what holds it now, null where nothing does."""
+
     model = serializers.CharField(source="model.name")
     version = serializers.IntegerField(source="version.version")
     semantic_version = serializers.CharField(source="version.semantic_version")
@@ -112,6 +149,10 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
     policy = serializers.IntegerField(source="policy.number")
     approvals = ApprovalSerializer(many=True)
     effects = EffectSerializer(many=True)
+    shown = serializers.JSONField(read_only=True)
+    waits_for = serializers.SerializerMethodField()
+    freeze = serializers.SerializerMethodField()
+    bypass_missing = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Transition
@@ -149,9 +190,38 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
             "review",
             "waiting_for",
             "waiting_until",
+            "digest",
+            "shown",
+            "waits_for",
             "approvals",
+            "bypassed_at",
+            "bypassed_by_name",
+            "bypass_reason",
+            "bypass_missing",
+            "bypass_reviewed_at",
+            "bypass_reviewed_by_name",
+            "bypass_review",
+            "freeze",
+            "override_at",
+            "override_by_name",
+            "override_reason",
             "effects",
         )
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=[role.value for role in Role])))
+    def get_waits_for(self, row: Transition) -> list[str]:
+        return [*still_missing(row)] if row.status == Status.AWAITING_APPROVAL else []
+
+    @extend_schema_field(HoldingSerializer(allow_null=True))
+    def get_freeze(self, row: Transition) -> Any:
+        if not has_not_begun(row) or row.override_at is not None:
+            return None
+        freeze = holding_among(self._planned, row.model, timezone.now())
+        return HoldingSerializer(freeze).data if freeze else None
+
+    @cached_property
+    def _planned(self) -> list[FreezeWindow]:
+        return list(freezes.planned())
 
 
 class AuditSerializer(serializers.ModelSerializer[AuditEntry]):
@@ -164,6 +234,12 @@ class ReasonSerializer(serializers.Serializer[Any]):
     """A missing or overlong reason is left to the operation, which refuses it and records the attempt."""
 
     reason = serializers.CharField(allow_blank=True, default="")
+
+
+class ApproveSerializer(ReasonSerializer):
+    """``digest`` is the transition's, as it was shown: a yes to anything else is refused."""
+
+    digest = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
 
 
 class DrillSerializer(ReasonSerializer):

@@ -8,7 +8,6 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lifecycle import operations
 from lifecycle.domain.semver import Base, Verdict
@@ -16,6 +15,7 @@ from lifecycle.domain.signatures import Change
 from lifecycle.models import ModelVersion
 from lifecycle.versions import semantic_version_of
 from portal.access import actor_of, version_for
+from portal.api.base import APIView
 
 CHANGES_SHOWN = 1000
 """A signature can have thousands of columns, and all of them can have changed."""

@@ -7,20 +7,20 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from rest_framework import generics
+from rest_framework import serializers as drf
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
-from lifecycle import operations, queries
+from lifecycle import operations, queries, queries_inbox
 from lifecycle.domain.permissions import Action, require
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Strategy
-from lifecycle.models import AuditEntry, RegisteredModel, Transition
+from lifecycle.models import AuditEntry, RegisteredModel, Status, Transition
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.api import serializers
+from portal.api.base import APIView, ListAPIView
 from portal.api.pagination import ByName
 from portal.filters import RecordForm, stage_named
 
@@ -34,7 +34,7 @@ def valid(form: type[Body], request: Request) -> dict[str, Any]:
     return dict(body.validated_data)
 
 
-class Models(generics.ListAPIView[RegisteredModel]):
+class Models(ListAPIView[RegisteredModel]):
     serializer_class = serializers.ModelSerializer
     pagination_class = ByName
 
@@ -53,7 +53,24 @@ class VersionDetail(APIView):
         return Response(serializers.VersionSerializer(version_for(request, name, version)).data)
 
 
-class Transitions(APIView):
+class TransitionFilters(drf.Serializer[Any]):
+    """``waiting_for=me``: those that this person can decide on."""
+
+    status = drf.ChoiceField(choices=[each.value for each in Status], required=False, default="")
+    model = drf.CharField(required=False, default="", allow_blank=True)
+    waiting_for = drf.ChoiceField(choices=["me"], required=False, default="")
+
+
+class Transitions(ListAPIView[Transition]):
+    serializer_class = serializers.TransitionSerializer
+
+    def get_queryset(self) -> QuerySet[Transition]:
+        given = TransitionFilters(data=self.request.GET)
+        given.is_valid(raise_exception=True)
+        wanted = given.validated_data
+        actor = actor_of(self.request) if wanted["waiting_for"] else None
+        return queries_inbox.transitions(status=wanted["status"], model=wanted["model"], actor=actor)
+
     def post(self, request: Request) -> Response:
         body = valid(serializers.TransitionRequestSerializer, request)
         created = operations.request_transition(
@@ -73,9 +90,9 @@ class TransitionDetail(APIView):
 
 
 class Decision(APIView):
-    """approve, reject or cancel: ``operation`` is given by the address."""
+    """reject, cancel, take-back and their like: ``operation`` is given by the address."""
 
-    operation: Callable[..., Transition] = operations.approve
+    operation: Callable[..., Transition] = operations.reject
 
     def post(self, request: Request, pk: int) -> Response:
         changed = type(self).operation(
@@ -87,8 +104,19 @@ class Decision(APIView):
         return Response(serializers.TransitionSerializer(changed).data)
 
 
-class Approve(Decision):
-    operation = staticmethod(operations.approve)
+class Approve(APIView):
+    """Without a ``digest`` the yes is to whatever there is, unless that has just changed."""
+
+    def post(self, request: Request, pk: int) -> Response:
+        body = valid(serializers.ApproveSerializer, request)
+        changed = operations.approve(
+            transition=transition_for(request, pk),
+            reason=body["reason"],
+            actor=actor_of(request),
+            now=timezone.now(),
+            seen=body["digest"],
+        )
+        return Response(serializers.TransitionSerializer(changed).data)
 
 
 class Reject(Decision):
@@ -99,7 +127,7 @@ class Cancel(Decision):
     operation = staticmethod(operations.cancel)
 
 
-class Record(generics.ListAPIView[AuditEntry]):
+class Record(ListAPIView[AuditEntry]):
     serializer_class = serializers.AuditSerializer
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
