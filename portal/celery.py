@@ -12,6 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 MERGE_SECONDS = 600
 REVIVE_SECONDS = 15
+RENEW_SECONDS = 15
+EXPORTS_LOOK_SECONDS = 15
 RETENTION_LOOK_SECONDS = 60
 """How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
 
@@ -29,9 +31,13 @@ def _clock(sender: Celery, **_: object) -> None:
         "lifecycle.observe": settings.OBSERVE_SECONDS,
         "lifecycle.retire_idle": settings.SWEEP_SECONDS,
         "lifecycle.revive": REVIVE_SECONDS,
+        "lifecycle.renew_approvals": RENEW_SECONDS,
         "lifecycle.merge_observations": MERGE_SECONDS,
         "lifecycle.start_checks": settings.SWEEP_SECONDS,
         "lifecycle.retention": RETENTION_LOOK_SECONDS,
+        "lifecycle.notify": settings.SWEEP_SECONDS,
+        "lifecycle.checkpoint": settings.CHECKPOINT_SECONDS,
+        "lifecycle.sweep_exports": EXPORTS_LOOK_SECONDS,
     }
     for task, seconds in schedule.items():
         sender.add_periodic_task(seconds, sender.signature(task), name=task, expires=seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import forms
 
+from lifecycle.domain.exporting import ExportFormat
 from lifecycle.domain.stages import Stage
 from lifecycle.queries import RecordFilter
 
@@ -13,13 +14,24 @@ def stage_named(word: str | None) -> Stage | None:
     return next((stage for stage in Stage if stage.value == word), None)
 
 
+def position(word: str | None) -> int | None:
+    """The number of an entry in an address; None for any other word, which leads to the newest entries."""
+    return int(word) if word and word.isascii() and word.isdecimal() and len(word) < 16 else None
+
+
+REFUSED_CHOICES = [("true", "refused"), ("false", "carried out")]
+
+
 class RecordForm(forms.Form):
     """The filter of the record."""
 
-    model = forms.CharField(required=False)
+    model = forms.CharField(required=False, max_length=500)
     version = forms.IntegerField(required=False, min_value=1)
-    actor = forms.CharField(required=False)
-    action = forms.CharField(required=False)
+    actor = forms.CharField(required=False, max_length=200)
+    action = forms.CharField(required=False, max_length=60)
+    refused = forms.TypedChoiceField(
+        required=False, choices=REFUSED_CHOICES, coerce=lambda word: word == "true", empty_value=None
+    )
     since = forms.DateTimeField(required=False)
     until = forms.DateTimeField(required=False)
     transition = forms.IntegerField(required=False, min_value=1)
@@ -28,3 +40,10 @@ class RecordForm(forms.Form):
         """What the valid fields ask for; a field that is not valid does not restrict."""
         given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
         return RecordFilter(**given)
+
+
+class ExportForm(forms.Form):
+    """As what the record is exported, and why; a missing or overlong reason is left to the operation."""
+
+    format = forms.ChoiceField(choices=[(each.value, each.label) for each in ExportFormat])
+    reason = forms.CharField(required=False)

@@ -35,6 +35,12 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return render(request, "errors/403.html", {"why": str(exception or "")}, status=403)
 
 
+def too_many(request: HttpRequest) -> HttpResponse:
+    response = render(request, "errors/429.html", status=429)
+    response["Retry-After"] = "60"
+    return response
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     why = exception.args[0] if exception.args and isinstance(exception.args[0], str) else ""
     return render(request, "errors/404.html", {"why": why}, status=404)

@@ -7,13 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from lifecycle.queries import waiting_for
-from lifecycle.queries_rollouts import asking
 from portal.access import actor_of
+from portal.web.inboxes import inbox_of
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
+    frame = {"demo": settings.DEMO, "csp_nonce": getattr(request, "csp_nonce", "")}
     if not request.user.is_authenticated:
-        return {"demo": settings.DEMO}
+        return frame
     actor = actor_of(request)
-    return {"demo": settings.DEMO, "actor": actor, "inbox_count": len(waiting_for(actor)) + len(asking(actor))}
+    return {**frame, "actor": actor, "inbox_count": inbox_of(request).count}

@@ -18,6 +18,15 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(required=False)
 
 
+class DecisionForm(ReasonForm):
+    """``seen`` is the digest of what was shown beside the button, ``missing`` how many approvals were said to be
+    missing there, and ``back`` where the button was."""
+
+    seen = forms.CharField(required=False, max_length=64)
+    missing = forms.IntegerField(required=False, min_value=0)
+    back = forms.ChoiceField(choices=[("inbox", "inbox")], required=False)
+
+
 class RequestForm(ReasonForm):
     to_stage = forms.ChoiceField(choices=[(stage.value, stage.value) for stage in Stage])
     strategy = forms.TypedChoiceField(

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from lifecycle import queries
+from portal.web.csp import reports_counted
 
 
 class LifecycleCollector(Collector):
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         figures = queries.figures(timezone.now())
         transitions = GaugeMetricFamily("stagegate_transitions", "Transitions by status.", labels=["status"])
         for status, count in figures.transitions.items():
@@ -26,6 +28,9 @@ class LifecycleCollector(Collector):
         )
         yield GaugeMetricFamily(
             "stagegate_mirror_age_seconds", "Time since the mirror last succeeded.", value=figures.mirror_age
+        )
+        yield CounterMetricFamily(
+            "stagegate_csp_reports", "What browsers reported of the content security policy.", value=reports_counted()
         )
 
 

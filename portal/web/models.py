@@ -6,9 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from lifecycle import policies, queries, queries_rollbacks, queries_rollouts, queries_serving
+from lifecycle import freezes, policies, queries, queries_rollbacks, queries_rollouts, queries_serving
 from lifecycle.domain.permissions import Action, may
 from lifecycle.domain.stages import Stage
+from lifecycle.models import Team
 from portal.access import actor_of, model_for
 from portal.filters import stage_named
 from portal.web.answers import wants_part
@@ -30,7 +31,6 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "stages": list(Stage),
         "registry_url": settings.MLFLOW_PUBLIC_URL,
         "mirror": queries.mirror_state(),
-        "may_roll_back": may(actor_of(request), Action.ROLL_BACK),
     }
     return render(request, "models/_rows.html" if wants_part(request) else "models/list.html", context)
 
@@ -49,6 +49,8 @@ def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "standing": queries_rollouts.standing_of_model(model),
         "policy": policies.current_policy(model, timezone.now()),
         "may_change_policy": may(actor_of(request), Action.CHANGE_POLICY),
+        "teams": Team.objects.all(),
         "gateway_url": settings.GATEWAY_URL,
+        "freeze": freezes.holding(model, timezone.now()),
     }
     return render(request, "models/_live.html" if wants_part(request) else "models/detail.html", context)

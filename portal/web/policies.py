@@ -183,7 +183,7 @@ def _confirmed(request: HttpRequest, model: RegisteredModel | None, form: Policy
     except RefusedError as error:
         require(actor_of(request), Action.CHANGE_POLICY)
         return _show(request, _after_refusal(error, model, form, now), status=error.status)
-    messages.success(request, f"Policy {created.number} is in force for transitions requested from now on.")
+    messages.success(request, f"Policy {created.number} is in force for everything that has not begun.")
     return redirect("policy", number=created.number)
 
 

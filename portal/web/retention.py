@@ -55,7 +55,6 @@ def retention(request: HttpRequest) -> HttpResponse:
         "show": shown,
         "page": page,
         "rows": _rows(shown, page, now),
-        "may_hold": may(actor, Action.PLACE_HOLD),
         "may_run": may(actor, Action.RUN_CLEAN_UP),
     }
     return render(request, "retention/retention.html", context)

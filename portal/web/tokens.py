@@ -97,7 +97,7 @@ def _page(request: HttpRequest, *, status: int = 200, **more: Any) -> HttpRespon
         "everybody": everybody,
         "manages": manages,
         "now": now,
-        "own_scopes": scopes_for(actor.roles),
+        "own_scopes": scopes_for(actor.any_roles),
         "service_scopes": SERVICE_SCOPES,
         "accounts": service_accounts() if manages else (),
         "lifetimes": LIFETIMES,

@@ -8,6 +8,9 @@
   const region = document.querySelector("[data-live]");
   if (!region) return;
 
+  // The answer to a form that was refused stands at the form's address: from here on it is the page's own.
+  if (region.dataset.address) history.replaceState(history.state, "", region.dataset.address);
+
   const LOST = "Connection lost. What you see may be out of date; trying again…";
   const SIGNED_OUT = "You have been signed out. Reload the page to sign in again.";
   const MOST_HELD = 5;
