@@ -4,9 +4,9 @@ VENV := .venv/bin
 
 # What asks a database for more than to keep rows: races, claims, locks, sums, JSON, batches. Where a
 # worker is killed differs in nothing that it sees.
-LIFECYCLE := $(addprefix tests/integration/lifecycle/test_,decisions.py disagreements.py drill.py judging.py kills.py observing.py \
-	promotion.py races.py retention.py rollback.py rollouts.py upkeep.py updates.py)
-ON_POSTGRES := $(LIFECYCLE) tests/integration/portal/test_api.py tests/integration/portal/test_business_metrics.py \
+LIFECYCLE := $(addprefix tests/integration/lifecycle/test_,approvals.py decisions.py disagreements.py drill.py exports.py judging.py kills.py observing.py \
+	promotion.py races.py record.py record_owner.py retention.py rollback.py rollouts.py upkeep.py updates.py)
+ON_POSTGRES := $(LIFECYCLE) tests/integration/portal/test_api.py tests/integration/portal/test_idempotency.py tests/integration/portal/test_business_metrics.py \
 	tests/integration/registry/test_mirror.py -k "not killed_anywhere"
 
 # A module path that belongs to something else must not reach the installation.

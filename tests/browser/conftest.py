@@ -1,31 +1,22 @@
-"""Chromium, driven by Playwright, on a whole installation."""
+"""Chromium, driven by Playwright, on a whole installation, or on a portal whose world outside is made of twins."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.chromium import FLAGS, find_browser
 from tests.support.installation import Installation
+from tests.support.world import people, world
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-]
-
-
-def find_browser() -> str | None:
-    """STAGEGATE_BROWSER, else a Chromium on the PATH."""
-    return os.environ.get("STAGEGATE_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+__all__ = ["people", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +25,9 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip("no Chromium was found: install it, or name one in STAGEGATE_BROWSER")
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        # Playwright keeps an event loop in this thread; the tests' own database work beside it is not asynchronous.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
@@ -89,6 +82,30 @@ def person(installation: Installation, chromium: Browser, complaints: Complaints
             page.get_by_label("Password").fill(installation.team.passwords[username])
             page.get_by_role("button", name="Sign in").click()
             page.get_by_role("navigation", name="Main").wait_for()
+            return page
+
+        yield sign_in
+
+
+@pytest.fixture
+def at_portal(transactional_db, live_server, world, chromium: Browser, complaints: Complaints) -> Iterator[Callable]:
+    """A page of a portal in this process, signed in: ``at_portal("priya", "/inbox/")``. Nothing ticks by itself."""
+    with ExitStack() as contexts:
+
+        def sign_in(username: str, path: str = "/", **options) -> Page:
+            browser = Client()
+            assert browser.login(username=username, password=username)
+            context = chromium.new_context(base_url=live_server.url, **options)
+            contexts.callback(context.close)
+            session = {
+                "name": settings.SESSION_COOKIE_NAME,
+                "value": browser.cookies[settings.SESSION_COOKIE_NAME].value,
+            }
+            context.add_cookies([{**session, "url": live_server.url}])
+            page = context.new_page()
+            page.set_default_timeout(10_000)
+            complaints.watch(page)
+            page.goto(path)
             return page
 
         yield sign_in

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from embedded.ports import Ports
 from embedded.stack import SERVICES, Stack
 from embedded.steps import Steps
-from tests.browser.conftest import FLAGS, find_browser
+from tests.support.chromium import FLAGS, find_browser
 from tests.support.people import Team
 
 MODEL, GOOD, FAILING = "iris-random-forest", 2, 5

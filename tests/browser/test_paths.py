@@ -60,7 +60,7 @@ def test_from_a_request_to_a_rollback(installation, person):
     priya.goto("/inbox/")
     priya.get_by_role("link", name="1.0.1").first.click()
     approve(priya, address, "The business agrees.", "Approve")
-    expect(priya.get_by_text("You have decided already")).to_be_visible()
+    expect(priya.get_by_text("You have approved this transition already")).to_be_visible()
     with installation.load(100):
         approve(mia, address, "The tests are green.", "Approve and start")
         emil.goto(address)

@@ -83,7 +83,7 @@ class Prometheus:
         eventually(self._scrapes, lambda seen: len(seen) == self.answering and min(seen) > asked, seconds=20)
 
     def _scrapes(self) -> list[float]:
-        """When each target that answers was read last. Of anything but a plain series, timestamp() says when it is now."""
+        """When each target that answers was read last; of more than a plain series, timestamp() would say now."""
         return [float(each["value"][1]) for each in self.query("timestamp(up) and (up == 1)")]
 
     def query(self, text: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 import pytest
 from django.test import Client
 
+from tests.support.documented import DocumentedClient
 from tests.support.world import people, world
 
 __all__ = ["people", "signed_in", "world"]
@@ -11,7 +12,7 @@ def signed_in(people):
     """A browser of the person with this name."""
 
     def client(name: str) -> Client:
-        browser = Client()
+        browser = DocumentedClient()
         assert browser.login(username=name, password=name)
         return browser
 

@@ -12,22 +12,15 @@ from lifecycle import judging, observing
 from lifecycle.domain.observations import Moments
 from lifecycle.domain.permissions import Action
 from lifecycle.models import AuditEntry, MetricReport, Observation, Variant
-from portal.accounts.tokens import Wanted, create_for_service
+from tests.support.tokens import program
 
 ADDRESS = "/api/v1/models/iris/business-metrics/"
 REPORT = {"version": 1, "metric": "conversion", "count": 120, "sum": 17.5, "sum_of_squares": 17.5}
 
 
-def service(world, *scopes):
-    wanted = Wanted("shop", frozenset(scopes), world.now + timedelta(days=30), "The shop reports.")
-    issued = create_for_service(account="shop", wanted=wanted, actor=world.people["ada"], now=world.now)
-    AuditEntry.objects.all().delete()
-    return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {issued.text}"})
-
-
 @pytest.fixture
 def shop(world):
-    return service(world, Action.REPORT_METRICS)
+    return program(world, "shop", Action.REPORT_METRICS)
 
 
 def post(browser, body, **headers):
@@ -183,7 +176,7 @@ def test_a_list_that_is_sent_again_counts_only_what_is_new(shop):
 
 def test_who_may_report(world, client):
     assert post(Client(), REPORT).status_code in (401, 403)
-    other = service(world, Action.RECORD_EVIDENCE)
+    other = program(world, "shop", Action.RECORD_EVIDENCE)
     assert post(other, REPORT).status_code == 403
     assert AuditEntry.objects.get().refused
     client.login(username="aron", password="aron")

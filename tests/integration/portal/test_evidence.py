@@ -11,7 +11,7 @@ from lifecycle.domain.permissions import Action
 from lifecycle.domain.policy import Policy as PolicyValues
 from lifecycle.domain.policy import dump
 from lifecycle.models import AuditEntry, CheckRun, CheckStatus, Evidence, ModelVersion, Policy, Waiver
-from portal.accounts.tokens import Wanted, create_for_service
+from tests.support.tokens import program
 
 ADDRESS = "/api/v1/models/iris/versions/1/"
 REPORT = {"criterion": "unit_tests", "outcome": "passed", "url": "https://ci.example/runs/1"}
@@ -22,15 +22,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def ci(world):
     """A CI system: no cookies, a token in the header, and every forgery check on."""
     Policy.objects.update(body=dump(PolicyValues()))
-    wanted = Wanted(
-        "nightly",
-        frozenset({Action.RECORD_EVIDENCE, Action.START_CHECK}),
-        world.now + timedelta(days=30),
-        "CI reports.",
-    )
-    issued = create_for_service(account="ci", wanted=wanted, actor=world.people["ada"], now=world.now)
-    AuditEntry.objects.all().delete()
-    return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {issued.text}"})
+    return program(world, "ci", Action.RECORD_EVIDENCE, Action.START_CHECK)
 
 
 def post(browser, path, body):
@@ -144,7 +136,7 @@ def test_a_huge_body_is_refused(ci):
 def test_a_refusal_names_its_rule_and_is_recorded(ci, body, status, rule):
     assert_problem(post(ci, "evidence/", body), status, rule)
     entry = AuditEntry.objects.get()
-    assert (entry.refused, entry.actor, entry.signed_in_by) == (True, "ci", "token:nightly")
+    assert (entry.refused, entry.actor, entry.signed_in_by) == (True, "ci", "token:ci")
     assert "secret" not in str(entry.details)
 
 

@@ -47,10 +47,43 @@ def test_a_genuine_delivery_has_the_model_read_afresh(world, client, woken):
     assert woken == [("lifecycle.refresh", "iris", 1)]
 
 
-def test_a_replayed_delivery_is_refused(world, client, woken):
+def test_a_delivery_that_comes_again_has_no_effect(world, client, woken):
+    """MLflow sends one again when the answer was lost; whoever replays one learns and changes nothing either."""
     deliver(client, world.now)
-    assert deliver(client, world.now).status_code == 403
+    again = deliver(client, world.now)
+    assert (again.status_code, again.json()) == (200, {"status": "taken already"})
     assert len(woken) == 1
+    assert WebhookDelivery.objects.count() == 1
+
+
+def test_an_id_under_another_timestamp_is_the_same_delivery(world, client, woken):
+    """Whoever knows the secret signs what they like; the id alone says what was taken."""
+    deliver(client, world.now)
+    world.pass_time(minutes=4)
+    assert deliver(client, world.now).status_code == 200
+    assert len(woken) == 1
+
+
+def test_a_replay_after_the_window_is_stale(world, client, woken):
+    sent = world.now
+    deliver(client, sent)
+    world.pass_time(minutes=5, seconds=1)
+    assert deliver(client, world.now, at=sent).status_code == 403
+    assert len(woken) == 1
+
+
+@pytest.mark.parametrize("length", ["99999999999999999999", "300000"])
+def test_a_huge_length_is_enough_to_refuse(world, client, woken, length):
+    response = client.post("/api/v1/hooks/mlflow/", b"", content_type="application/json", CONTENT_LENGTH=length)
+    assert (response.status_code, response["Content-Type"]) == (413, "application/problem+json")
+
+
+def test_whoever_goes_on_forging_is_told_to_wait(world, client, woken, settings):
+    settings.API_STRANGERS_A_MINUTE = 2
+    refused = [deliver(client, world.now, delivery=f"d-{n}", secret="guessed") for n in range(3)]
+    assert [each.status_code for each in refused] == [403, 403, 429]
+    assert 1 <= int(refused[-1]["Retry-After"]) <= 60
+    assert deliver(client, world.now, delivery="genuine").status_code == 202
 
 
 def test_a_forged_delivery_is_refused(world, client, woken):

@@ -152,7 +152,7 @@ def test_a_change_takes_two_steps(world, signed_in):
     assert Policy.objects.count() == 1
     [change] = checked.context["editor"].preview.changes
     assert (change.before, change.after) == ("10 %", "15 %")
-    assert "requested after it" in checked.content.decode()
+    assert "that have not begun" in checked.content.decode()
     response = confirm(ada, text)
     assert response["Location"] == "/policies/2/"
     assert b"Policy 2 is in force" in ada.get("/policies/2/").content

@@ -1,17 +1,11 @@
-"""One MLflow server for all tests of the registry."""
+"""What the tests of the registry share beside its server."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
-from tests.integration.registry.server import MlflowServer, MlflowWorld, running_mlflow
-
-
-@pytest.fixture(scope="session")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server
+from tests.integration.registry.server import MlflowServer, MlflowWorld
 
 
 @pytest.fixture
