@@ -90,7 +90,7 @@ def tags_of(entry: Entry, trained: Trained) -> dict[str, str]:
     """The recommended tags of the lifecycle strategy, on the run and on the version alike."""
     return {
         "semantic_version": entry.semantic_version,
-        "environment": "development",
+        "environment": "production",
         "schema_version": trained.schema_version,
         "data_version": trained.data_version,
         "feature_set_version": trained.feature_set,

@@ -23,7 +23,7 @@ from lifecycle.models import AuditEntry, ModelVersion
 Sql = tuple[str, tuple[str | int, ...]]
 
 EXAMPLES: tuple[tuple[str, str], ...] = (
-    ("What is in production", "tags.environment = 'production'"),
+    ("Tagged as made for production", "tags.environment = 'production'"),
     ("What has the stage Production", "stage = 'Production'"),
     ("What serves under the alias production", "alias = 'production'"),
     ("What waits in Staging", "stage = 'Staging'"),
