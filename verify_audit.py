@@ -9,8 +9,8 @@ the entry before as ``previous_hash`` and its own ``hash``: the SHA-256 of all i
 holds the SHA-256 of the checkpoint before as ``previous``, and an Ed25519 signature over its other fields in canonical
 JSON; ``key_id`` is the public key (32 bytes in hexadecimal). The first entry and the first checkpoint hold 64 zeros.
 
-Exit status: 0 everything fits, 1 something does not, 2 the input cannot be read. This file needs Python 3.11 and the
-library ``cryptography``, and nothing of Stagegate.
+Exit status: 0 everything fits, 1 something does not, or nothing signed speaks for the export, 2 the input cannot be
+read. This file needs Python 3.11 and the library ``cryptography``, and nothing of Stagegate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def _written(value: Any) -> str:
             raise Wrong("it holds a whole number that JSON cannot hold exactly")
         return str(value)
     if isinstance(value, float):
+        if math.isinf(value):
+            raise Wrong("it holds a number that is larger than JSON's numbers are")
         return number(value)
     if isinstance(value, list):
         return "[" + ",".join([_written(each) for each in value]) + "]"
@@ -219,7 +222,7 @@ def check_entries(lines: Iterable[bytes], checkpoints: Checkpoints, *, partial: 
         entry = _entry(line, count, last[0])
         try:
             if count == 1 and partial:
-                last, previous = _before(entry)
+                last, previous = _before(entry, checkpoints)
             _check_entry(entry, last[0] + 1, previous, checkpoints)
         except Wrong as wrong:
             raise Wrong(f"line {count} (entry {entry.get('seq')}): {wrong}") from wrong
@@ -241,11 +244,18 @@ def _entry(line: bytes, count: int, last: int) -> dict[str, Any]:
         raise Wrong(f"line {count} (after entry {last}): {wrong}") from wrong
 
 
-def _before(entry: Mapping[str, Any]) -> tuple[tuple[int, str], str]:
+def _before(entry: Mapping[str, Any], checkpoints: Checkpoints) -> tuple[tuple[int, str], str]:
     """What an export that begins with this entry leaves out: number and time, and hash, of the entry before."""
     seq, previous = entry.get("seq"), entry.get("previous_hash")
     if type(seq) is not int or not isinstance(previous, str):
         raise Wrong("it has no seq or no previous_hash")
+    if checkpoints.hashes.get(seq - 1, previous) != previous:
+        raise Wrong("a checkpoint says that the entry before it had another hash: this is from a fork")
+    if seq - 1 > checkpoints.last:
+        raise Wrong(
+            "nothing signed speaks for it, nor for what follows: the newest checkpoint is that of entry "
+            f"{checkpoints.last}. Let the export begin there or earlier, or wait for a newer checkpoint"
+        )
     return (seq - 1, ""), previous
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lifecycle import people
 from lifecycle.domain.approval import Approver, missing_roles
-from lifecycle.domain.permissions import Role
+from lifecycle.domain.permissions import Actor, Role
 from lifecycle.domain.stages import Stage
 from lifecycle.models import Approval, Transition
 
@@ -32,6 +33,12 @@ def behind(transition: Transition) -> frozenset[int]:
     """The accounts of everybody who stands behind the request: none of these people can say yes to it."""
     named = {transition.requested_by_id} if transition.requested_by_id else set()
     return frozenset(transition.asked_by) | named
+
+
+def took_part_in_bypass(transition: Transition, actor: Actor) -> bool:
+    """Whether this person let the transition go on without its approvals, or asked for it, by whatever account."""
+    took_part = behind(transition) | ({transition.bypassed_by_id} if transition.bypassed_by_id else set())
+    return bool(people.same_people(actor.accounts, took_part))
 
 
 def required_roles(transition: Transition) -> tuple[Role, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from lifecycle import people
 from lifecycle.approvals import standing, still_missing
 from lifecycle.audit import record
 from lifecycle.domain import binding, strategies
@@ -15,11 +16,13 @@ from lifecycle.domain.permissions import STAGEGATE
 from lifecycle.domain.plan import PlannedStep, dump_step, steps_of_change
 from lifecycle.domain.stages import Stage
 from lifecycle.gating import dump_gate, gate_of
+from lifecycle.history import production_version
 from lifecycle.models import Approval, ModelVersion, Policy, Status, Strategy, Transition, Variant
 from lifecycle.policies import current_policy
 
 UNBOUND = "It was given before decisions were bound to what had been shown."
 EXPIRED = "It has expired."
+ROLE_LOST = "Whoever gave it has no role for this model any more."
 GROWS = frozenset({Criterion.SOAK, Criterion.LIVE_COMPARISON, Criterion.TIME_IN_PRODUCTION})
 """What is measured anew whenever somebody looks: only a change of its state is a change."""
 
@@ -70,7 +73,7 @@ def shown_of(row: Transition, gate: Gate) -> binding.Shown:
             (each.criterion.label, _decided_by(each)) for each in gate.findings if each.criterion != Criterion.APPROVALS
         ),
         policy=row.policy.number,
-        strategy=(str(row.strategy), *(_step_in_words(step) for step in row.steps)),
+        strategy=(str(row.strategy), *(_step_in_words(step) for step in row.steps), _replaced_in_words(row)),
     )
 
 
@@ -85,6 +88,10 @@ def _decided_by(finding: Finding) -> str:
     if finding.waived_by is not None:
         parts.append(f"waiver {finding.waived_by.id}")
     return ", ".join(parts)
+
+
+def _replaced_in_words(row: Transition) -> str:
+    return f"instead of version {row.stable.version}" if row.stable else "instead of nobody"
 
 
 def _step_in_words(step: dict[str, object]) -> str:
@@ -106,22 +113,38 @@ def renew(row: Transition, now: datetime) -> str:
     Where something has, or an approval has expired, the approvals concerned are void and the transition waits for them
     again. Call it inside ``audit.recording``, with the row locked.
     """
-    expired = [each for each in standing(row) if each.approved and each.expires_at and each.expires_at <= now]
-    _void(row, expired, EXPIRED, now)
+    outlived = _outlived(row, now)
+    for why, approvals in outlived.items():
+        _void(row, approvals, why, now)
     what = _changed(row, now)
     if what:
         _void(row, [each for each in row.approvals.all() if each.stands and each.approved], what, now)
         _end_bypass(row, what, now)
-    if what or expired:
+        row.override_at = None
+        row.save(update_fields=["override_at"])
+    if what or outlived:
         ask_again(row, now)
     return what
 
 
+def _outlived(row: Transition, now: datetime) -> dict[str, list[Approval]]:
+    """The approvals that count no more although nothing about the transition has changed, by the reason."""
+    yeses = [each for each in standing(row) if each.approved]
+    able = people.able((each.person_id for each in yeses), row.model)
+    found: dict[str, list[Approval]] = {}
+    for each in yeses:
+        if each.expires_at is not None and each.expires_at <= now:
+            found.setdefault(EXPIRED, []).append(each)
+        elif not able.get(each.person_id, frozenset()) & set(each.roles):
+            found.setdefault(ROLE_LOST, []).append(each)
+    return found
+
+
 def is_current(row: Transition, now: datetime) -> bool:
     """Whether ``renew`` would find nothing to do; writes nothing."""
-    if any(each.approved and each.expires_at and each.expires_at <= now for each in standing(row)):
+    if _outlived(row, now):
         return False
-    if current_policy(row.model, now).pk != row.policy_id:
+    if (current_policy(row.model, now), production_version(row.model)) != (row.policy, row.stable):
         return False
     return shown_of(row, gate_of(row.version, Stage(row.to_stage), now, transition=row)).digest == row.digest
 
@@ -139,14 +162,14 @@ def _changed(row: Transition, now: datetime) -> str:
 
 
 def _follow_policy(row: Transition, now: datetime) -> None:
-    """A transition that has not begun obeys the policy that is in force."""
-    policy = current_policy(row.model, now)
-    if policy.pk == row.policy_id:
+    """A transition that has not begun obeys the policy that is in force, and replaces the version that serves."""
+    policy, stable = current_policy(row.model, now), production_version(row.model)
+    if (policy, stable) == (row.policy, row.stable):
         return
-    asked = strategies.Strategy(row.strategy) if row.strategy in set(strategies.Strategy) else None
-    way = planned(row.version, Stage(row.to_stage), policy, row.stable, asked)
-    row.policy, row.strategy, row.steps = policy, way.strategy, way.steps
-    row.save(update_fields=["policy", "strategy", "steps"])
+    asked = strategies.Strategy(row.wanted_strategy) if row.wanted_strategy else None
+    way = planned(row.version, Stage(row.to_stage), policy, stable, asked)
+    row.policy, row.stable, row.strategy, row.steps = policy, stable, way.strategy, way.steps
+    row.save(update_fields=["policy", "stable", "strategy", "steps"])
 
 
 def _void(row: Transition, approvals: Sequence[Approval], why: str, now: datetime) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 
 from lifecycle.domain.freezes import Occurrence, Repeats, Window, occurrence_at, occurrences
-from lifecycle.models import FreezeWindow, RegisteredModel
+from lifecycle.models import FreezeWindow, RegisteredModel, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ def planned(model: RegisteredModel | None = None) -> QuerySet[FreezeWindow]:
 def holding(model: RegisteredModel, now: datetime) -> Freeze | None:
     """The freeze that holds this model's changes now; of several, the one that ends last."""
     found = [Freeze(row, each) for row in planned(model) if (each := occurrence_at(of_row(row), now))]
+    return max(found, key=lambda each: each.occurrence.until, default=None)
+
+
+def holding_transition(row: Transition, now: datetime) -> Freeze | None:
+    """The freeze that holds this transition now: one that began before it was overridden does so no more."""
+    found = [Freeze(each, one) for each in planned(row.model) if (one := occurrence_at(of_row(each), now))]
+    if row.override_at is not None:
+        found = [each for each in found if each.occurrence.since > row.override_at]
     return max(found, key=lambda each: each.occurrence.until, default=None)
 
 

@@ -8,6 +8,7 @@ is told that was rolled back, and what is told twice by two tasks, or after a cr
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ from lifecycle.models import (
     Transition,
 )
 from lifecycle.sealing import SealBrokenError, is_current, seal, unseal
+
+logger = logging.getLogger(__name__)
 
 BATCH = 200
 """Entries of the record that are read in one transaction."""
@@ -81,13 +84,22 @@ def _read_on(now: datetime) -> bool:
     entries = list(AuditEntry.objects.filter(seq__gt=seen).order_by("seq")[:BATCH])
     if not entries:
         return False
-    told = [news for entry in entries if (news := _news_of(entry, now)) is not None]
+    told = [news for entry in entries if (news := _readable(entry, now)) is not None]
     with transaction.atomic():
         if NoticeCursor.objects.filter(pk=CURSOR, seq=seen).update(seq=entries[-1].seq) != 1:
             return False
         for news in told:
             tell(news, now)
     return True
+
+
+def _readable(entry: AuditEntry, now: datetime) -> News | None:
+    """One entry that makes no news keeps nobody from hearing of the next ones."""
+    try:
+        return _news_of(entry, now)
+    except Exception:
+        logger.exception("entry %s cannot be told of", entry.seq)
+        return None
 
 
 def tell(news: News, now: datetime) -> None:
@@ -186,7 +198,7 @@ def _key(event: Event, row: Transition, entry: AuditEntry) -> str:
 def _held(now: datetime) -> Iterator[News]:
     """What holds a transition without an entry of the record: the judge, a freeze, a server that does not start."""
     waits = Q(status=Status.RUNNING, asks_person=True)
-    frozen = Q(status=Status.APPROVED, checked_at=None, override_at=None, kind__in=(Kind.PROMOTION, Kind.ARCHIVAL))
+    frozen = Q(status=Status.APPROVED, checked_at=None, kind__in=(Kind.PROMOTION, Kind.ARCHIVAL))
     late = Q(status=Status.ROLLING_BACK, traffic_back_at=None, rollback_requested_at__lt=now - LATE)
     rows = Transition.objects.filter(waits | frozen | late)
     for row in rows.select_related("model", "version__model", "policy", "stable", "previous"):
@@ -205,7 +217,7 @@ def _hold(row: Transition, now: datetime) -> tuple[str, notice_facts.Facts] | No
         return f"held:{row.pk}:asks:{row.step}", {**facts, "asks": asked.label if asked else ""}
     if row.status == Status.ROLLING_BACK:
         return f"held:{row.pk}:late", notice_facts.of_hold(row, "rollback", row.waiting_for)
-    freeze = freezes.holding(row.model, now)
+    freeze = freezes.holding_transition(row, now)
     if freeze is None:
         return None
     window = freeze.occurrence

@@ -43,6 +43,12 @@ def _linked(identities: frozenset[str]) -> frozenset[str]:
     return grown if grown == identities else _linked(grown)
 
 
+def able(keys: Iterable[int], model: RegisteredModel) -> dict[int, frozenset[Role]]:
+    """The roles for this model that these people have now; whoever cannot sign in any more is left out."""
+    rows = _accounts().filter(pk__in=set(keys), is_active=True)
+    return {user.pk: _approver(user, model).roles for user in rows}
+
+
 def same_people(some: Iterable[int], others: Iterable[int]) -> frozenset[int]:
     """Those of ``some`` who are one of the ``others``, by the same account or another one of theirs."""
     known = of(others)

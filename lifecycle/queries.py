@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 
 from lifecycle import freezes, people
-from lifecycle.approvals import behind, required_roles, standing, still_missing
+from lifecycle.approvals import behind, required_roles, standing, still_missing, took_part_in_bypass
 from lifecycle.domain.approval import ApprovalRefusedError, Approver, check_approver
 from lifecycle.domain.gates import Gate
 from lifecycle.domain.permissions import Action, Actor, Role, may
@@ -287,23 +287,26 @@ def has_not_begun(transition: Transition) -> bool:
 
 def freeze_of(transition: Transition, now: datetime) -> freezes.Freeze | None:
     """The freeze that holds this transition now, whether or not it is approved; None once it was overridden."""
-    if not has_not_begun(transition) or transition.override_at is not None:
-        return None
-    return freezes.holding(transition.model, now)
+    return freezes.holding_transition(transition, now) if has_not_begun(transition) else None
 
 
 def may_bypass(transition: Transition, actor: Actor) -> bool:
     allowed = set(transition.policy.values.approval.bypass)
     here = actor.at(transition.model.team_id)
-    return may(here, Action.BYPASS) and not here.shared and bool(here.roles & allowed)
+    if here.shared or not may(here, Action.BYPASS) or not here.roles & allowed:
+        return False
+    return not people.same_people(here.accounts, behind(transition))
 
 
 def may_review_bypass(transition: Transition, actor: Actor) -> bool:
     """Whether there is a bypass to review here, and this person took no part in it."""
     if transition.bypassed_at is None or transition.bypass_reviewed_at is not None:
         return False
-    took_part = actor.user_id in (transition.bypassed_by_id, transition.requested_by_id)
-    return not took_part and may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS)
+    return (
+        not actor.shared
+        and not took_part_in_bypass(transition, actor)
+        and may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS)
+    )
 
 
 def bypasses_to_review() -> QuerySet[Transition]:

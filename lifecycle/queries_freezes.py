@@ -141,12 +141,16 @@ def next_occurrence(row: FreezeWindow, now: datetime) -> Occurrence | None:
     return next((each for each in islice(ahead, 2) if each.until > now), None)
 
 
-def holding_among(rows: Iterable[FreezeWindow], model: RegisteredModel, now: datetime) -> Freeze | None:
-    """As ``lifecycle.freezes.holding``, for lists: ``rows`` are the planned windows of all models, read once."""
+def holding_among(
+    rows: Iterable[FreezeWindow], model: RegisteredModel, now: datetime, *, overridden_at: datetime | None = None
+) -> Freeze | None:
+    """As ``lifecycle.freezes.holding_transition``, for lists: ``rows`` are all planned windows, read once."""
     found = [
         Freeze(row, each)
         for row in rows
-        if _concerns(row, model) and (each := occurrence_at(of_row(row), now)) is not None
+        if _concerns(row, model)
+        and (each := occurrence_at(of_row(row), now)) is not None
+        and (overridden_at is None or each.since > overridden_at)
     ]
     return max(found, key=lambda each: each.occurrence.until, default=None)
 

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet, prefetch_related_objects
 
 from lifecycle import checklists, people, queries, queries_rollbacks, queries_rollouts
-from lifecycle.approvals import behind, required_roles, standing, still_missing
+from lifecycle.approvals import behind, required_roles, standing, still_missing, took_part_in_bypass
 from lifecycle.bindings import EXPIRED, shown_of
 from lifecycle.checklists import Change, Checklist
 from lifecycle.domain import binding
@@ -210,8 +210,8 @@ def why_not_review_bypass(transition: Transition, actor: Actor) -> str:
         return "Product owners, auditors and administrators review bypasses."
     if actor.user_id == transition.bypassed_by_id:
         return "You let it go on, so somebody else reviews it."
-    if actor.user_id == transition.requested_by_id:
-        return "You asked for it, so somebody else reviews it."
+    if actor.shared or took_part_in_bypass(transition, actor):
+        return "You took part in it, or several people use this account, so somebody else reviews it."
     return ""
 
 

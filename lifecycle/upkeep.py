@@ -95,7 +95,16 @@ def renew_approvals(*, now: datetime) -> int:
         checked_at=None,
         kind__in=(Kind.PROMOTION, Kind.ARCHIVAL),
     )
-    return sum(_renew(pk, now) for pk in list(waiting.values_list("pk", flat=True)))
+    return sum(_try_to_renew(pk, now) for pk in list(waiting.values_list("pk", flat=True)))
+
+
+def _try_to_renew(pk: int, now: datetime) -> bool:
+    """One that cannot be looked at keeps no other one from it."""
+    try:
+        return _renew(pk, now)
+    except Exception:
+        logger.exception("the approvals of transition %s cannot be renewed", pk)
+        return False
 
 
 def _renew(pk: int, now: datetime) -> bool:

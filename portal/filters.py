@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django import forms
 
 from lifecycle.domain.exporting import ExportFormat
@@ -19,6 +22,19 @@ def position(word: str | None) -> int | None:
     return int(word) if word and word.isascii() and word.isdecimal() and len(word) < 16 else None
 
 
+YEARS = range(1970, 2201)
+
+
+class Moment(forms.DateTimeField):
+    """A time that stays one in every time zone: years 1 and 9999 end within some zone's offset."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        found: datetime | None = super().to_python(value)
+        if found is not None and found.year not in YEARS:
+            raise forms.ValidationError(f"Choose a time in the years from {YEARS[0]} to {YEARS[-1]}.", code="year")
+        return found
+
+
 REFUSED_CHOICES = [("true", "refused"), ("false", "carried out")]
 
 
@@ -32,8 +48,8 @@ class RecordForm(forms.Form):
     refused = forms.TypedChoiceField(
         required=False, choices=REFUSED_CHOICES, coerce=lambda word: word == "true", empty_value=None
     )
-    since = forms.DateTimeField(required=False)
-    until = forms.DateTimeField(required=False)
+    since = Moment(required=False)
+    until = Moment(required=False)
     transition = forms.IntegerField(required=False, min_value=1)
 
     def wanted(self) -> RecordFilter:

@@ -387,6 +387,22 @@ class Migration(migrations.Migration):
             name="shown",
             field=models.JSONField(default=dict),
         ),
+        migrations.AddField(
+            model_name="transition",
+            name="wanted_strategy",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("canary", "canary"),
+                    ("blue_green", "blue-green"),
+                    ("shadow", "shadow"),
+                    ("direct", "all at once"),
+                    ("none", "no traffic"),
+                ],
+                default="",
+                max_length=16,
+            ),
+        ),
         migrations.AlterField(
             model_name="auditentry",
             name="model",

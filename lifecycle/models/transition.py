@@ -56,7 +56,8 @@ class Transition(models.Model):
     back, None when Stagegate did it by itself; ``review`` is what somebody else said about that afterwards.
     ``lease_until`` and ``fence`` belong to the executor that holds the transition now. ``shown`` is what a yes is bound
     to, as ``lifecycle.domain.binding`` describes it, and ``digest`` its digest. ``asked_by`` are the users who stand
-    behind the request: none of them can approve. ``bypassed_at`` says that it went on without the missing approvals,
+    behind the request: none of them can approve. ``wanted_strategy`` is the way that they
+    chose, "" for the policy's. ``bypassed_at`` says that it went on without the missing approvals,
     ``override_at`` that it did not wait for the end of a freeze.
     """
 
@@ -66,6 +67,7 @@ class Transition(models.Model):
     from_stage = models.CharField(max_length=16)
     to_stage = models.CharField(max_length=16)
     strategy = models.CharField(max_length=16, choices=Strategy)
+    wanted_strategy = models.CharField(max_length=16, choices=Strategy, blank=True, default="")
     emergency = models.BooleanField(default=False)
     status = models.CharField(max_length=20, choices=Status, db_index=True)
     reason = models.TextField()

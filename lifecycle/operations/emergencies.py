@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lifecycle import freezes
-from lifecycle.approvals import still_missing
+from lifecycle import freezes, people
+from lifecycle.approvals import behind, still_missing, took_part_in_bypass
 from lifecycle.audit import record
 from lifecycle.bindings import renew
 from lifecycle.dispatch import wake
@@ -13,7 +13,7 @@ from lifecycle.domain.permissions import Action, Actor
 from lifecycle.domain.words import listed
 from lifecycle.models import Kind, Status, Transition
 from lifecycle.operations.common import need_reason, recorded
-from lifecycle.operations.transitions import awaiting, check_open, locked
+from lifecycle.operations.transitions import awaiting, check_open, locked, need_confirmed
 from lifecycle.transitions import RefusedError, change_status
 
 
@@ -26,6 +26,11 @@ def bypass(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
         cleaned = need_reason(reason)
         row = awaiting(transition)
         _need_bypass_role(row, actor)
+        need_confirmed(row, actor, now)
+        if people.same_people(actor.accounts, behind(row)):
+            raise RefusedError(
+                "You asked for this transition, so somebody else has to let it go on.", rule="own_change", status=403
+            )
         renew(row, now)
         check_open(row, now)
         missing = [role.label for role in still_missing(row)]
@@ -39,6 +44,9 @@ def bypass(*, transition: Transition, reason: str, actor: Actor, now: datetime) 
             bypassed_by_name=actor.name,
             bypass_reason=cleaned,
             bypass_missing=missing,
+            bypass_reviewed_at=None,
+            bypass_reviewed_by_name="",
+            bypass_review="",
         )
         details = {"without": missing}
         record("approvals_bypassed", actor=actor, now=now, transition=row, reason=cleaned, details=details)
@@ -70,7 +78,7 @@ def review_bypass(*, transition: Transition, reason: str, actor: Actor, now: dat
         row = locked(transition)
         if row.bypassed_at is None:
             raise RefusedError("No approvals were bypassed here.", rule="no_bypass")
-        if actor.user_id in (row.bypassed_by_id, row.requested_by_id):
+        if actor.shared or took_part_in_bypass(row, actor):
             raise RefusedError("Somebody else has to review this: you took part in it.", rule="reviewer", status=403)
         reviewed = {
             "bypass_reviewed_at": now,
@@ -90,11 +98,10 @@ def override_freeze(*, transition: Transition, reason: str, actor: Actor, now: d
         cleaned = need_reason(reason)
         row = locked(transition)
         waits = row.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and row.checked_at is None
-        if not waits or row.kind not in (Kind.PROMOTION, Kind.ARCHIVAL) or freezes.holding(row.model, now) is None:
+        if not waits or row.kind not in (Kind.PROMOTION, Kind.ARCHIVAL) or freezes.holding_transition(row, now) is None:
             raise RefusedError("No freeze holds this transition.", rule="not_frozen")
         overridden = {"override_at": now, "override_by_name": actor.name, "override_reason": cleaned, "due_at": now}
-        if Transition.objects.filter(pk=row.pk, override_at=None).update(**overridden) != 1:
-            raise RefusedError("The freeze has been overridden already.", rule="already_overridden")
+        Transition.objects.filter(pk=row.pk).update(**overridden)
         record("freeze_overridden", actor=actor, now=now, transition=row, reason=cleaned)
         if row.status == Status.APPROVED:
             wake(row.pk)

@@ -14,6 +14,7 @@ from lifecycle.models import FreezeWindow, RegisteredModel, Status, Team, Transi
 from lifecycle.operations.common import need_reason, recorded
 from lifecycle.transitions import RefusedError
 
+YEARS = (2000, 2200)
 PERIODS = {Repeats.DAILY: 1, Repeats.WEEKLY: 7, Repeats.YEARLY: 365}
 """Days after which a window comes back: it has to end before."""
 
@@ -87,6 +88,8 @@ def _window(starts: datetime, ends: datetime, zone: str, repeats: str, until: da
         raise FreezeRefusedError("Choose a time zone from the list, such as Europe/Berlin.", "zone")
     if starts.tzinfo is not None or ends.tzinfo is not None:
         raise FreezeRefusedError("Write times as the clock there shows them, without an offset.", "starts")
+    if not all(YEARS[0] <= each.year <= YEARS[1] for each in (starts, ends)):
+        raise FreezeRefusedError(f"Choose years from {YEARS[0]} to {YEARS[1]}.", "starts")
     if repeats not in set(Repeats):
         raise FreezeRefusedError("Choose how often it comes back: never, daily, weekly or yearly.", "repeats")
     chosen = Repeats(repeats)

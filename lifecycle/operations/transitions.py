@@ -186,6 +186,7 @@ def _create_change(
         from_stage=version.domain_stage,
         to_stage=to_stage,
         strategy=way.strategy,
+        wanted_strategy=strategy.value if strategy else "",
         status=Status.AWAITING_APPROVAL if policy.values.approvals(to_stage) else Status.APPROVED,
         reason=reason,
         policy=policy,
@@ -225,7 +226,7 @@ def approve(*, transition: Transition, reason: str, actor: Actor, now: datetime,
                 "is now, and decide again.",
                 rule="changed_since_shown",
             )
-        _need_confirmed(row, actor, now)
+        need_confirmed(row, actor, now)
         _decide(row, person, actor, now, cleaned, approved=True)
         record("transition_approved", actor=actor, now=now, transition=row, reason=cleaned)
         if not still_missing(row):
@@ -242,7 +243,7 @@ def _renewed(transition: Transition, now: datetime) -> str:
         return renew(row, now) if row.status == Status.AWAITING_APPROVAL else ""
 
 
-def _need_confirmed(row: Transition, actor: Actor, now: datetime) -> None:
+def need_confirmed(row: Transition, actor: Actor, now: datetime) -> None:
     """A yes to Production takes somebody who has lately shown who they are."""
     rules = row.policy.values.approval
     if row.to_stage != Stage.PRODUCTION:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import available_timezones
 
+from allauth.account.forms import ChangePasswordForm as LibraryChangePasswordForm
 from allauth.account.forms import LoginForm
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
@@ -31,6 +32,12 @@ class AddPasskeyForm(AddWebAuthnForm):
 
 class RenamePasskeyForm(EditWebAuthnForm):
     name = forms.CharField(max_length=LONGEST_NAME)
+
+
+class ChangePasswordForm(LibraryChangePasswordForm):
+    def save(self) -> None:
+        """Write the password down that the person holds in memory."""
+        self.user.save(update_fields=["password"])
 
 
 class TimeZoneForm(forms.Form):

@@ -2,7 +2,8 @@
 
 1. The first request with a key claims it: a row, unique by caller and key, committed before anything else happens.
 2. The view runs, in transactions of its own.
-3. Its answer is kept with the row. A 5xx is not: the claim is given back, so that the next try is carried out.
+3. Its answer is kept with the row. A 5xx is not, nor is being asked who one is: the claim is given back, so that the
+   next try is carried out.
 
 A process that dies between 2 and 3 leaves a claim without an answer. After ``ABANDONED`` the next request with the key
 takes it over and runs the view again. Nothing is done twice by that, because every operation checks the state that it
@@ -19,6 +20,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from portal.api.models import KeyedRequest
 from portal.api.parsers import check_size
@@ -29,6 +31,8 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=1)
 """As long as the portal's server lets a request run: whoever has held a claim for longer is dead."""
+CONFIRM_AGAIN = "confirm_again"
+"""The rule by which an old sign-in is no yes."""
 LONGEST_KEY = 200
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 
@@ -97,14 +101,21 @@ def _again(row: KeyedRequest, digest: str, now: datetime) -> KeyedRequest:
     return row
 
 
-def keep(row: KeyedRequest, response: HttpResponse) -> None:
-    """Keep the answer, unless somebody has taken the claim over meanwhile; give the claim back for a 5xx."""
-    if response.status_code >= 500:
+def keep(row: KeyedRequest, response: Response) -> None:
+    """Keep an answer that settles the request, unless somebody has taken the claim over; else give the claim back."""
+    if not _settles(response):
         give_back(row)
         return
     _held(row).update(
         status=response.status_code, content_type=response.headers["Content-Type"], body=response.content.decode()
     )
+
+
+def _settles(response: Response) -> bool:
+    """Not a 5xx, and not the wish to see once more who it is: that changes with the person, not with the request."""
+    body = response.data if response.status_code == 403 else None
+    asked_again = isinstance(body, dict) and body.get("rule") == CONFIRM_AGAIN
+    return response.status_code < 500 and not asked_again
 
 
 def give_back(row: KeyedRequest) -> None:

@@ -214,9 +214,9 @@ class TransitionSerializer(serializers.ModelSerializer[Transition]):
 
     @extend_schema_field(HoldingSerializer(allow_null=True))
     def get_freeze(self, row: Transition) -> Any:
-        if not has_not_begun(row) or row.override_at is not None:
+        if not has_not_begun(row):
             return None
-        freeze = holding_among(self._planned, row.model, timezone.now())
+        freeze = holding_among(self._planned, row.model, timezone.now(), overridden_at=row.override_at)
         return HoldingSerializer(freeze).data if freeze else None
 
     @cached_property

@@ -36,7 +36,7 @@ from lifecycle.audit import record, recording
 from lifecycle.operations import RefusedError
 from portal.access import actor_of, person_for
 from portal.accounts import provided
-from portal.accounts.forms import TimeZoneForm
+from portal.accounts.forms import ChangePasswordForm, TimeZoneForm
 from portal.accounts.models import User
 from portal.accounts.provider import account_of
 from portal.accounts.second_factors import remove_second_factors
@@ -83,7 +83,12 @@ def _set_time_zone(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return invalid(request, form, back="account")
     zone = form.cleaned_data["time_zone"]
-    User.objects.filter(pk=_user(request).pk).update(time_zone=zone)
+    with recording():
+        user = User.objects.get(pk=_user(request).pk)
+        if user.time_zone != zone:
+            User.objects.filter(pk=user.pk).update(time_zone=zone)
+            details = {"account": user.username, "from": user.time_zone, "to": zone}
+            record("time_zone_changed", actor=actor_of(request), now=timezone.now(), details=details)
     messages.success(request, f"Times are shown in {zone or 'the time zone of your browser'}.")
     return redirect("account")
 
@@ -157,12 +162,18 @@ class Recorded:
 class ChangePassword(Recorded, Throttled, PasswordChangeView):
     action = "password_changed"
     template_name = "accounts/password.html"
+    form_class = ChangePasswordForm
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not authenticated_user(request).has_usable_password():
             messages.error(request, "Your account has no password: you sign in another way.")
             return redirect("account")
         return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        """The hash takes a while, so it is made before writers of the record have to wait for it."""
+        _user(self.request).set_password(form.cleaned_data["password1"])
+        return super().form_valid(form)
 
     def get_default_success_url(self) -> str:
         return reverse("account")

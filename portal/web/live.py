@@ -10,12 +10,13 @@ from django.utils import timezone
 from lifecycle import live_at
 from lifecycle.operations import RefusedError
 from portal.access import model_for
+from portal.filters import Moment
 
 
 class AtForm(forms.Form):
     """``at`` is a wall-clock time of the viewer's zone, as the browser's picker gives it, or ISO 8601 with a zone."""
 
-    at = forms.DateTimeField(
+    at = Moment(
         required=False,
         error_messages={"invalid": "That is no date and time. Write it like 2026-01-31T08:00, or with a zone."},
     )

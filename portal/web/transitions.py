@@ -161,6 +161,8 @@ def _decide(request: HttpRequest, pk: int, operation: Callable[..., Transition],
     try:
         changed = operation(transition=transition, reason=given["reason"], actor=actor_of(request), now=timezone.now())
     except operations.RefusedError as error:
+        if error.rule == "confirm_again":
+            return prove_first(request, transition, given["reason"], timezone.now())
         if _did_so_before(request, pk, operation):
             messages.info(request, "You have done that already.")
             return _back(transition, given["back"])

@@ -177,6 +177,7 @@ def _hexadecimal(bits: str) -> str:
     "text",
     [
         "9007199254740992",
+        "1e999",
         "NaN",
         "Infinity",
         '{"a": 1, "a": 1}',
@@ -226,7 +227,36 @@ def test_an_export_that_begins_in_the_middle_passes_only_when_that_was_asked_for
     assert middle.check(partial=True).first[0] == 26
 
 
+@pytest.mark.parametrize("left_out", [40, 45, 49, 50])
+def test_an_export_from_the_middle_passes_as_far_as_a_checkpoint_reaches(left_out: int) -> None:
+    assert replace(GOOD, lines=GOOD.lines[left_out:], files=GOOD.files[:5]).check(partial=True).first[0] == left_out + 1
+
+
 # ---------------------------------------------------------------- what is not
+
+
+@pytest.mark.parametrize("left_out", [10, 50])
+def test_an_export_from_the_middle_of_a_fork_is_found(left_out: int) -> None:
+    """The first entry names another one before it than the checkpoint of that one does."""
+    evidence = replace(GOOD, files=GOOD.files[: left_out // EVERY])
+    entries = [evidence.entry(position) for position in range(left_out, SIZE)]
+    fork = replace(evidence, lines=chained(entries, "cd" * 32))
+    where = rf"line 1 \(entry {left_out + 1}\)"
+    with pytest.raises(Wrong, match=f"{where}: a checkpoint says that the entry before it had another hash"):
+        fork.check(partial=True)
+
+
+@pytest.mark.parametrize("left_out", [51, SIZE - 1])
+def test_entries_of_which_no_checkpoint_speaks_are_not_called_right(left_out: int) -> None:
+    unsigned = replace(GOOD, lines=GOOD.lines[left_out:], files=GOOD.files[:5])
+    with pytest.raises(Wrong, match=rf"line 1 \(entry {left_out + 1}\): nothing signed speaks for it"):
+        unsigned.check(partial=True)
+
+
+def test_a_number_beyond_those_of_json_is_named() -> None:
+    line = GOOD.lines[2].replace(b'"limit":1,', b'"limit":-1e999,')
+    with pytest.raises(Wrong, match=r"line 3 \(entry 3\): it holds a number that is larger than JSON's numbers are"):
+        GOOD.with_line(2, line).check()
 
 
 def other(value: Any, draw: random.Random) -> Any:
@@ -438,6 +468,15 @@ def test_it_says_what_it_could_not_check(folder: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "nothing is said about entries 1 to 20" in said
     assert "Entries from 51 on are newer than the newest checkpoint" in said
+
+
+def test_it_does_not_say_right_where_nothing_signed_speaks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "checkpoints" / GOOD.files[-1][0]).unlink()
+    (folder / "export.jsonl").write_bytes(b"".join(GOOD.lines[55:]))
+    assert verify(folder, "--partial", "--public-key", checkpoints.key_id(KEY)) == 1
+    said = capsys.readouterr().out
+    assert "nothing signed speaks for it" in said
+    assert "\nRIGHT" not in said
 
 
 def test_another_key_than_the_auditors_does_not_count(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

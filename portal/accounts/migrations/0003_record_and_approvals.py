@@ -6,6 +6,26 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def remember_makers(apps, schema_editor):
+    """Who made a token or a service account is in the record; nobody says yes to what these ask for in their place."""
+    entries = apps.get_model("lifecycle", "AuditEntry").objects.filter(refused=False, actor_id__isnull=False)
+    users, tokens = apps.get_model("accounts", "User"), apps.get_model("accounts", "ApiToken")
+    for entry in entries.filter(action__in=("token_created", "service_account_created")).order_by("seq"):
+        if not users.objects.filter(pk=entry.actor_id).exists():
+            continue
+        if entry.action == "token_created":
+            made = tokens.objects.filter(prefix=entry.details.get("prefix", ""), made_by=None)
+        else:
+            made = users.objects.filter(username=entry.details.get("account", ""), made_by=None)
+        made.update(made_by=entry.actor_id)
+    waiting = apps.get_model("lifecycle", "Transition").objects.filter(status__in=("awaiting_approval", "approved"))
+    for row in waiting.filter(requested_by__isnull=False):
+        makers = tokens.objects.filter(user=row.requested_by_id, made_by__isnull=False).values_list("made_by", flat=True)
+        behind = {row.requested_by_id, users.objects.get(pk=row.requested_by_id).made_by_id, *makers} - {None}
+        row.asked_by = sorted(behind)
+        row.save(update_fields=["asked_by"])
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_api_tokens"),
@@ -99,4 +119,5 @@ class Migration(migrations.Migration):
             model_name="identity",
             constraint=models.UniqueConstraint(fields=("user", "value"), name="an_identity_once_an_account"),
         ),
+        migrations.RunPython(remember_makers, migrations.RunPython.noop),
     ]

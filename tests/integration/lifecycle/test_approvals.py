@@ -10,9 +10,9 @@ from lifecycle import engine, operations, queries, upkeep
 from lifecycle.approvals import still_missing
 from lifecycle.domain.permissions import Role
 from lifecycle.domain.stages import Stage
-from lifecycle.models import AuditEntry, FreezeWindow, Policy, Status, Transition
+from lifecycle.models import AuditEntry, FreezeWindow, Policy, Status, Transition, Variant, VariantRole
 from lifecycle.operations import FreezeRefusedError, RefusedError
-from portal.accounts.models import RoleAssignment, User
+from portal.accounts.models import Identity, RoleAssignment, User
 from tests.support.served import staged
 from tests.support.world import POLICY
 
@@ -284,6 +284,7 @@ def test_a_rollback_is_never_held(world):
         ({"ends": local("2026-03-01T09:30")}, "ends"),
         ({"ends": local("2026-06-01T00:00")}, "ends"),
         ({"ends": local("2026-03-02T09:30"), "repeats": "daily"}, "ends"),
+        ({"starts": local("0001-01-01T00:00"), "ends": local("0001-01-01T05:00")}, "starts"),
         ({"repeats": "hourly"}, "repeats"),
         ({"until": date(2026, 3, 9)}, "until"),
     ],
@@ -293,3 +294,102 @@ def test_a_window_that_makes_no_sense_is_refused_at_its_field(world, about, fiel
         plan(world, **about)
     assert (refusal.value.field, refusal.value.status) == (field, 422)
     assert not FreezeWindow.objects.exists()
+
+
+# ---------------------------------------------------------------- whoever looks for a way round
+
+
+def test_whoever_asked_lets_nothing_go_on_without_the_others(world):
+    transition = world.request(1, Stage.STAGING)
+    with refused("own_change"):
+        does(world, operations.bypass, transition, by="emil")
+    staged(world)
+    does(world, operations.cancel, transition, by="emil")
+    transition = world.request(2, Stage.PRODUCTION)
+    world.people["mia"] = replace(world.people["mia"], confirmed_at=None)
+    with refused("confirm_again"):
+        does(world, operations.bypass, transition, by="mia")
+
+
+def test_another_account_of_the_same_person_reviews_no_bypass(world):
+    transition = does(world, operations.bypass, world.request(1, Stage.STAGING), by="ada")
+    for name in ("ada", "priya"):
+        Identity.objects.create(user=User.objects.get(username=name), value="email:ada@example.org")
+    with refused("reviewer"):
+        does(world, operations.review_bypass, transition, by="priya")
+    assert not queries.may_review_bypass(transition, world.people["priya"])
+    assert queries.may_review_bypass(transition, world.people["aron"])
+
+
+def test_every_bypass_waits_for_a_review_of_its_own(world):
+    plan(world)
+    transition = does(world, operations.bypass, world.request(1, Stage.STAGING), by="ada")
+    does(world, operations.review_bypass, transition, by="aron")
+    put_in_force(world, warm_window=60)
+    upkeep.renew_approvals(now=world.now)
+    does(world, operations.bypass, transition, by="ada")
+    assert list(queries.bypasses_to_review()) == [transition]
+    does(world, operations.review_bypass, transition, by="aron")
+
+
+def test_an_override_is_of_the_freeze_that_holds_now_alone(world):
+    plan(world)
+    transition = does(world, operations.override_freeze, world.request(1, Stage.STAGING), by="ada")
+    plan(world, name="Next week", starts=local("2026-03-08T00:00"), ends=local("2026-03-09T00:00"))
+    world.now = world.now.replace(day=8)
+    world.tick(does(world, operations.approve, transition), times=2)
+    transition.refresh_from_db()
+    assert "Next week" in transition.waiting_for
+    assert queries.freeze_of(transition, world.now) is not None
+    does(world, operations.override_freeze, transition, by="ada")
+    assert world.drive(transition).status == Status.FINISHED
+
+
+@pytest.mark.parametrize("gone", ["role", "account"])
+def test_the_yes_of_somebody_who_may_say_it_no_more_is_void(world, gone):
+    transition = does(world, operations.approve, world.request(1, Stage.STAGING))
+    if gone == "role":
+        RoleAssignment.objects.filter(user__username="mia").delete()
+    else:
+        User.objects.filter(username="mia").update(is_active=False)
+    world.tick(transition)
+    assert (transition.status, still_missing(transition)) == (AWAITING, (ML,))
+    assert "no role for this model any more" in transition.approvals.get().void_reason
+
+
+def test_what_waits_follows_the_policys_strategy_unless_another_was_asked_for(world):
+    staged(world)
+    transition = world.request(2, Stage.PRODUCTION)
+    put_in_force(world, rollout={"strategy": "blue_green"})
+    upkeep.renew_approvals(now=world.now)
+    transition.refresh_from_db()
+    assert transition.strategy == "blue_green"
+
+
+def test_a_yes_names_the_version_that_is_replaced(world):
+    staged(world)
+    transition = does(world, operations.approve, world.request(2, Stage.PRODUCTION))
+    Variant.objects.filter(role=VariantRole.PRODUCTION).update(version=world.version(3))
+    upkeep.renew_approvals(now=world.now)
+    assert transition.approvals.get().void_reason == "The way requests move changed since then."
+    transition.refresh_from_db()
+    assert transition.stable == world.version(3)
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other_one_from_it(world, monkeypatch):
+    transition = does(world, operations.approve, world.request(1, Stage.STAGING))
+    FreezeWindow.objects.create(
+        name="x", zone="UTC", starts="2026-03-01T00:00", ends="2026-03-20T00:00", created_at=world.now
+    )
+    world.pass_time(days=8)
+    look = upkeep.is_current
+
+    def fails(row, now):
+        raise OSError("gone")
+
+    monkeypatch.setattr(upkeep, "is_current", fails)
+    assert upkeep.renew_approvals(now=world.now) == 0
+    monkeypatch.setattr(upkeep, "is_current", look)
+    assert upkeep.renew_approvals(now=world.now) == 1
+    transition.refresh_from_db()
+    assert transition.status == AWAITING

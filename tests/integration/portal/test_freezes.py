@@ -201,6 +201,24 @@ def test_freezes_by_api(world, signed_in):
     assert call(ada, "freezes/999/", 404)
 
 
+@pytest.mark.parametrize(
+    ("starts", "ends"),
+    [
+        ("0001-01-01T00:00", "0001-01-03T00:00"),
+        ("9999-12-30T00:00", "9999-12-31T23:59"),
+        ("2026-03-27T18:00", "9999-12-31T23:59"),
+        ("0001-01-01T00:00+14:00", "0001-01-03T00:00+14:00"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_a_freeze_at_the_edge_of_time_is_refused(world, signed_in, zone, starts, ends):
+    ada, times = signed_in("ada"), {"starts": starts, "ends": ends, "zone": zone, "repeats": "never"}
+    assert call(ada, "freezes/", 422, **BODY | times)["type"].startswith("urn:stagegate:freeze_")
+    assert ada.post("/freezes/plan/", PLAN | times).status_code == 422
+    assert not FreezeWindow.objects.exists()
+    assert ada.get("/freezes/").status_code == 200
+
+
 def test_an_old_sign_in_is_no_yes_by_api_either(world, signed_in):
     waiting = asked(world)
     mia = signed_in("mia")

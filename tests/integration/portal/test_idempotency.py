@@ -15,6 +15,7 @@ from lifecycle.ports import TemporaryError
 from portal.accounts.tokens import Wanted, create_own
 from portal.api import idempotency
 from portal.api.models import KeyedRequest
+from tests.support.asked import asked
 
 BODY = {"model": "iris", "version": 1, "to_stage": "Staging", "reason": "Ready."}
 
@@ -65,6 +66,18 @@ def test_a_refusal_is_an_answer_and_is_kept(world, signed_in):
     assert refused[0].content == refused[1].content
     assert refused[1]["Content-Type"] == "application/problem+json"
     assert AuditEntry.objects.filter(refused=True).count() == 1
+
+
+def test_to_be_asked_who_one_is_ends_nothing(world, signed_in):
+    """The same request, with its key, is carried out once the person has shown that it is them."""
+    address = f"transitions/{asked(world).pk}/approve/"
+    mia = signed_in("mia")
+    world.pass_time(hours=1)
+    early = ask(mia, {"reason": "Good."}, address=address)
+    assert (early.status_code, early.json()["rule"]) == (403, "confirm_again")
+    assert not KeyedRequest.objects.exists()
+    confirmed = ask(signed_in("mia"), {"reason": "Good."}, address=address)
+    assert (confirmed.status_code, "Idempotency-Replayed" in confirmed) == (200, False)
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ü", "x" * 201, "tab\tbed"])

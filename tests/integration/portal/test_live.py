@@ -51,6 +51,14 @@ def test_the_api_says_what_it_does_not_know_and_what_it_does_not_answer(history,
         assert aron.get(API, {"at": bad}).status_code in (200, 400), bad
 
 
+def test_the_page_answers_for_times_that_a_model_can_have_lived_in(world, signed_in):
+    address = reverse("live", args=[NAME])
+    for bad in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z", "yesterday"):
+        answer = signed_in("aron").get(address, {"at": bad})
+        assert answer.status_code == 422, bad
+        assert ("from 1970 to 2200" in answer.content.decode()) == (bad != "yesterday")
+
+
 def test_the_page_shows_a_moment_in_the_viewers_zone_and_steps_through_changes(history, signed_in):
     emil, address = signed_in("emil"), reverse("live", args=[NAME])
     emil.cookies["stagegate_tz"] = "Europe/Helsinki"

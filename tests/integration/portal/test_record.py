@@ -90,6 +90,18 @@ def test_since_is_in_the_viewers_time_zone(world, signed_in):
     assert "Since (Asia/Tokyo)" in page
 
 
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00", "2201-01-02"]
+)
+def test_times_outside_of_every_record_are_not_looked_for(world, signed_in, time):
+    browser = signed_in("aron")
+    for name in ("since", "until"):
+        page = browser.get("/record/", {name: time})
+        assert (page.status_code, "Choose a time in the years from 1970 to 2200" in text(page)) == (200, True)
+        assert asks(browser, **{name: time})["Location"] == "/record/"
+    assert not ExportJob.objects.exists()
+
+
 def test_a_page_says_how_far_the_record_is_proved(world, signed_in):
     browser = signed_in("aron")
     write_entries(5)

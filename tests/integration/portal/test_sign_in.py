@@ -1,12 +1,14 @@
 """Signing in by password: who may, how often one may try, what the session holds, and proving it again."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import hashers
 from django.contrib.sessions.models import Session
 from django.test import Client, RequestFactory
 
-from lifecycle import operations
+from lifecycle import audit, operations
 from lifecycle.domain.permissions import Role
 from lifecycle.models import AuditEntry, Team
 from portal.access import actor_of
@@ -200,6 +202,28 @@ def test_a_new_password_ends_all_other_sessions_and_is_on_the_record(world, sign
     assert (entry.actor, entry.details) == ("emil", {"account": "emil"})
 
 
+def test_nobody_waits_for_the_hash_of_a_new_password(world, signed_in, emil, monkeypatch):
+    """It takes a good part of a second, and writers of the record take turns."""
+    steps = []
+
+    @contextmanager
+    def recording():
+        steps.append("turn")
+        with audit.recording():
+            yield
+
+    def make_password(*given):
+        steps.append("hash")
+        return hashers.make_password(*given)
+
+    monkeypatch.setattr("portal.web.account.recording", recording)
+    monkeypatch.setattr("django.contrib.auth.base_user.make_password", make_password)
+    form = {"oldpassword": "emil", "password1": "four words in a row", "password2": "four words in a row"}
+    assert signed_in("emil").post("/account/password/", form).status_code == 302
+    assert steps == ["hash", "turn"]
+    assert User.objects.get(pk=emil.pk).check_password("four words in a row")
+
+
 @pytest.mark.parametrize(
     ("form", "why"),
     [
@@ -222,6 +246,9 @@ def test_the_time_zone_is_one_s_own_to_choose(world, signed_in, emil):
     assert User.objects.get(pk=emil.pk).time_zone == "Asia/Tokyo"
     browser.post("/account/", {"time_zone": "Mars/Olympus"})
     assert User.objects.get(pk=emil.pk).time_zone == "Asia/Tokyo"
+    browser.post("/account/", {"time_zone": "Asia/Tokyo"})
+    entry = AuditEntry.objects.get(action="time_zone_changed")
+    assert (entry.actor, entry.details) == ("emil", {"account": "emil", "from": "", "to": "Asia/Tokyo"})
 
 
 def test_an_address_that_an_administrator_sets_tells_who_it_is(world, emil):
