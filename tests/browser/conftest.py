@@ -80,7 +80,7 @@ def person(installation: Installation, chromium: Browser, complaints: Complaints
             page.goto("/sign-in/")
             page.get_by_label("Name").fill(username)
             page.get_by_label("Password").fill(installation.team.passwords[username])
-            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("button", name="Sign in", exact=True).click()
             page.get_by_role("navigation", name="Main").wait_for()
             return page
 

@@ -176,7 +176,7 @@ class Camera:
         page.goto("/sign-in/")
         page.get_by_label("Name").fill(person)
         page.get_by_label("Password").fill(self.passwords[person])
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.get_by_role("navigation", name="Main").wait_for()
         return page
 

@@ -179,6 +179,6 @@ def test_signing_in_with_a_wrong_password_says_so(installation, chromium, compla
     page.goto("/")
     page.get_by_label("Name").fill("emil")
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
     page.close()

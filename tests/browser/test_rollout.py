@@ -19,16 +19,8 @@ RANGE = "document.querySelector('[data-course-chart=errors] .chart-canvas').layo
 COLOUR = "document.querySelector('[data-course-chart=errors] .chart-canvas').data[1].line.color"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def beside_an_event_loop():
-    """Playwright keeps a loop running in this thread, and Django would refuse to use its database beside one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield
-
-
 @pytest.fixture
-def rollout(transactional_db):
+def rollout(chromium, transactional_db):
     now = timezone.now()
     emil = User.objects.create_user("emil", password="emil")
     RoleAssignment.objects.create(user=emil, role=Role.ML_ENGINEER)
@@ -64,7 +56,7 @@ def page(rollout, live_server, chromium, complaints):
     page.goto("/sign-in/")
     page.get_by_label("Name").fill("emil")
     page.get_by_label("Password").fill("emil")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("navigation", name="Main").wait_for()
     page.goto(f"/transitions/{rollout.pk}/")
     yield page

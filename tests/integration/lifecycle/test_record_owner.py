@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from lifecycle.audit import record, recording
 from lifecycle.domain.permissions import Actor
 from lifecycle.models import AuditEntry
+from tests.contract.waiting import eventually
 
 pytestmark = pytest.mark.postgres
 
@@ -63,6 +64,9 @@ def protected(transactional_db, monkeypatch):
             with as_role(PORTAL):
                 call_command("protect_record", owner=OWNER, verbosity=0)
             yield portal
+        # A session that has ended still takes its temporary tables away, which must not vanish under what follows.
+        here = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{PORTAL}'"
+        eventually(lambda: administrator.execute(here).fetchone(), lambda count: count == (0,))
         administrator.execute(f"{take_back} DROP ROLE {PORTAL}, {OWNER};")
 
 
