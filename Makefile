@@ -12,7 +12,7 @@ ON_POSTGRES := $(LIFECYCLE) tests/integration/portal/test_api.py tests/integrati
 # A module path that belongs to something else must not reach the installation.
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help run stop reset test installation-tests service-tests start-tests postgres-tests lint screenshots lock environment environment-dev python
+.PHONY: help run stop reset test installation-tests service-tests start-tests postgres-tests portal-tests lint screenshots lock environment environment-dev python
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -28,19 +28,22 @@ reset:  ## stop, and remove all data
 
 test: environment-dev  ## unit, integration and browser tests, and the database's on PostgreSQL too
 	$(VENV)/pytest tests/unit
-	@$(MAKE) --no-print-directory --keep-going --jobs=3 installation-tests service-tests start-tests postgres-tests
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 installation-tests service-tests start-tests postgres-tests portal-tests
 
 # Three at a time: each of them mostly waits for processes that it has started. Every line says whose it is.
 NAMED = set -o pipefail; named() { "$$@" 2>&1 | sed -u "s/^/$(@:-tests=): /"; }; named
-installation-tests service-tests start-tests postgres-tests: SHELL := bash
+installation-tests service-tests start-tests postgres-tests portal-tests: SHELL := bash
 installation-tests:
 	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m installation
 
 service-tests:
-	@$(NAMED) $(VENV)/pytest tests/integration tests/browser -m "not installation" --ignore=tests/integration/test_make_run.py
+	@$(NAMED) $(VENV)/pytest tests/integration -m "not installation" --ignore=tests/integration/test_make_run.py --ignore=tests/integration/portal
 
 start-tests:
 	@$(NAMED) $(VENV)/pytest tests/integration/test_make_run.py
+
+portal-tests:
+	@$(NAMED) $(VENV)/pytest tests/integration/portal tests/browser -m "not installation"
 
 postgres-tests:
 	@$(NAMED) $(VENV)/python -m tests.postgres pytest $(ON_POSTGRES)

@@ -46,7 +46,8 @@ def in_production(tmp_path_factory):
     """What a process with the production settings says: of itself, and to a browser over HTTPS."""
     environment = {**os.environ, **PRODUCTION, "STAGEGATE_HOME": str(tmp_path_factory.mktemp("home"))}
     environment |= {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONWARNINGS": "ignore"}
-    for name in ("STAGEGATE_DEMO", "STAGEGATE_DEBUG", "DATABASE_URL"):
+    # The last one is set for as long as these tests have a browser.
+    for name in ("STAGEGATE_DEMO", "STAGEGATE_DEBUG", "DATABASE_URL", "DJANGO_ALLOW_ASYNC_UNSAFE"):
         environment.pop(name, None)
     return subprocess.run(
         [sys.executable, "-c", IN_PRODUCTION],
