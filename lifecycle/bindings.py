@@ -98,13 +98,15 @@ def _step_in_words(step: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(step.items()))
 
 
-def bind(row: Transition, now: datetime) -> Gate:
+def bind(row: Transition, now: datetime) -> None:
     """Write down what decisions on this transition are about from here on, and the gate as it is."""
     gate = gate_of(row.version, Stage(row.to_stage), now, transition=row)
-    shown = shown_of(row, gate)
+    _keep(row, gate, shown_of(row, gate))
+
+
+def _keep(row: Transition, gate: Gate, shown: binding.Shown) -> None:
     row.shown, row.digest, row.gate = binding.dump(shown), shown.digest, dump_gate(gate)
     row.save(update_fields=["shown", "digest", "gate"])
-    return gate
 
 
 def renew(row: Transition, now: datetime) -> str:
@@ -156,8 +158,7 @@ def _changed(row: Transition, now: datetime) -> str:
     shown = shown_of(row, gate)
     what = UNBOUND if before is None else binding.changed(before, shown)
     if what:
-        row.shown, row.digest, row.gate = binding.dump(shown), shown.digest, dump_gate(gate)
-        row.save(update_fields=["shown", "digest", "gate"])
+        _keep(row, gate, shown)
     return what
 
 

@@ -260,7 +260,7 @@ def _look_at_gate(claim: Claim, now: datetime) -> Checked | Wait | Fail:
     The version is read afresh for it: a tag or a file may have changed after the last approval. Where it has, the
     approvals are void, and the transition waits for new ones.
     """
-    freeze = freezes.holding_transition(claim.row, now)
+    freeze = freezes.holding(claim.row, now)
     if freeze is not None:
         return _hold(claim, freeze, now)
     version = claim.row.version

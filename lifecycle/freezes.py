@@ -43,17 +43,19 @@ def planned(model: RegisteredModel | None = None) -> QuerySet[FreezeWindow]:
     return rows.filter(about | Q(team=model.team_id) if model.team_id else about)
 
 
-def holding(model: RegisteredModel, now: datetime) -> Freeze | None:
-    """The freeze that holds this model's changes now; of several, the one that ends last."""
-    found = [Freeze(row, each) for row in planned(model) if (each := occurrence_at(of_row(row), now))]
-    return max(found, key=lambda each: each.occurrence.until, default=None)
+def holding(row: Transition, now: datetime) -> Freeze | None:
+    """The freeze that holds this transition now."""
+    return in_force(planned(row.model), now, overridden_at=row.override_at)
 
 
-def holding_transition(row: Transition, now: datetime) -> Freeze | None:
-    """The freeze that holds this transition now: one that began before it was overridden does so no more."""
-    found = [Freeze(each, one) for each in planned(row.model) if (one := occurrence_at(of_row(each), now))]
-    if row.override_at is not None:
-        found = [each for each in found if each.occurrence.since > row.override_at]
+def in_force(rows: Iterable[FreezeWindow], now: datetime, *, overridden_at: datetime | None = None) -> Freeze | None:
+    """The one of these windows that holds changes now; of several, the one that ends last.
+
+    One that began before ``overridden_at`` holds the transition that was overridden no more.
+    """
+    found = [Freeze(row, each) for row in rows if (each := occurrence_at(of_row(row), now))]
+    if overridden_at is not None:
+        found = [each for each in found if each.occurrence.since > overridden_at]
     return max(found, key=lambda each: each.occurrence.until, default=None)
 
 

@@ -217,7 +217,7 @@ def _hold(row: Transition, now: datetime) -> tuple[str, notice_facts.Facts] | No
         return f"held:{row.pk}:asks:{row.step}", {**facts, "asks": asked.label if asked else ""}
     if row.status == Status.ROLLING_BACK:
         return f"held:{row.pk}:late", notice_facts.of_hold(row, "rollback", row.waiting_for)
-    freeze = freezes.holding_transition(row, now)
+    freeze = freezes.holding(row, now)
     if freeze is None:
         return None
     window = freeze.occurrence

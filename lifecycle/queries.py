@@ -287,7 +287,7 @@ def has_not_begun(transition: Transition) -> bool:
 
 def freeze_of(transition: Transition, now: datetime) -> freezes.Freeze | None:
     """The freeze that holds this transition now, whether or not it is approved; None once it was overridden."""
-    return freezes.holding_transition(transition, now) if has_not_begun(transition) else None
+    return freezes.holding(transition, now) if has_not_begun(transition) else None
 
 
 def may_bypass(transition: Transition, actor: Actor) -> bool:

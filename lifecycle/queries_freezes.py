@@ -13,7 +13,7 @@ from lifecycle import freezes
 from lifecycle.domain import freeze_calendar
 from lifecycle.domain.freezes import Occurrence, occurrence_at, occurrences
 from lifecycle.domain.permissions import Action, Actor, may
-from lifecycle.freezes import Freeze, of_row
+from lifecycle.freezes import Freeze, in_force, of_row
 from lifecycle.models import FreezeWindow, RegisteredModel
 
 COMING_DAYS = 90
@@ -144,15 +144,8 @@ def next_occurrence(row: FreezeWindow, now: datetime) -> Occurrence | None:
 def holding_among(
     rows: Iterable[FreezeWindow], model: RegisteredModel, now: datetime, *, overridden_at: datetime | None = None
 ) -> Freeze | None:
-    """As ``lifecycle.freezes.holding_transition``, for lists: ``rows`` are all planned windows, read once."""
-    found = [
-        Freeze(row, each)
-        for row in rows
-        if _concerns(row, model)
-        and (each := occurrence_at(of_row(row), now)) is not None
-        and (overridden_at is None or each.since > overridden_at)
-    ]
-    return max(found, key=lambda each: each.occurrence.until, default=None)
+    """As ``lifecycle.freezes.holding``, for lists: ``rows`` are all planned windows, read once."""
+    return in_force((row for row in rows if _concerns(row, model)), now, overridden_at=overridden_at)
 
 
 def _concerns(row: FreezeWindow, model: RegisteredModel) -> bool:

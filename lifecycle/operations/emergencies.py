@@ -98,7 +98,7 @@ def override_freeze(*, transition: Transition, reason: str, actor: Actor, now: d
         cleaned = need_reason(reason)
         row = locked(transition)
         waits = row.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and row.checked_at is None
-        if not waits or row.kind not in (Kind.PROMOTION, Kind.ARCHIVAL) or freezes.holding_transition(row, now) is None:
+        if not waits or row.kind not in (Kind.PROMOTION, Kind.ARCHIVAL) or freezes.holding(row, now) is None:
             raise RefusedError("No freeze holds this transition.", rule="not_frozen")
         overridden = {"override_at": now, "override_by_name": actor.name, "override_reason": cleaned, "due_at": now}
         Transition.objects.filter(pk=row.pk).update(**overridden)

@@ -135,7 +135,7 @@ def _let_go_on(freeze: FreezeWindow, now: datetime) -> None:
         waiting = waiting.filter(model=freeze.model_id)
     elif freeze.team_id is not None:
         waiting = waiting.filter(model__team=freeze.team_id)
-    keys = [row.pk for row in waiting.select_related("model") if freezes.holding(row.model, now) is None]
+    keys = [row.pk for row in waiting.select_related("model") if freezes.holding(row, now) is None]
     Transition.objects.filter(pk__in=keys).update(due_at=now)
     for pk in keys:
         wake(pk)

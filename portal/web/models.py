@@ -51,6 +51,6 @@ def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "may_change_policy": may(actor_of(request), Action.CHANGE_POLICY),
         "teams": Team.objects.all(),
         "gateway_url": settings.GATEWAY_URL,
-        "freeze": freezes.holding(model, timezone.now()),
+        "freeze": freezes.in_force(freezes.planned(model), timezone.now()),
     }
     return render(request, "models/_live.html" if wants_part(request) else "models/detail.html", context)
