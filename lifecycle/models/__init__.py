@@ -2,10 +2,19 @@
 
 from lifecycle.models.audit import UNFINISHED_EXPORTS, AuditEntry, Checkpoint, ExportJob, ExportStatus
 from lifecycle.models.evidence import UNFINISHED_CHECKS, CheckRun, CheckStatus, Evidence, Waiver
+from lifecycle.models.health import Heartbeat
 from lifecycle.models.notice import Channel, Notice, NoticeCursor, NoticeSetting, NoticeState
 from lifecycle.models.observation import CounterReading, Disagreement, MetricReport, Observation, Trial, Verdict
 from lifecycle.models.policy import Policy
-from lifecycle.models.registry import MirrorState, ModelVersion, RegisteredModel, Team, WebhookDelivery
+from lifecycle.models.registry import (
+    MirrorState,
+    ModelIndex,
+    ModelTag,
+    ModelVersion,
+    RegisteredModel,
+    Team,
+    WebhookDelivery,
+)
 from lifecycle.models.retention import Deletion, DeletionStatus, Hold, RetentionRun, StagingFlag
 from lifecycle.models.transition import (
     ACTIVE,
@@ -41,10 +50,13 @@ __all__ = [
     "ExportJob",
     "ExportStatus",
     "FreezeWindow",
+    "Heartbeat",
     "Hold",
     "Kind",
     "MetricReport",
     "MirrorState",
+    "ModelIndex",
+    "ModelTag",
     "ModelVersion",
     "Notice",
     "NoticeCursor",

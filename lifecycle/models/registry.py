@@ -55,6 +55,55 @@ class RegisteredModel(models.Model):
         return self.name
 
 
+class ModelIndex(models.Model):
+    """What the list of models is searched, filtered and sorted by: one narrow row for each model that MLflow still has,
+    so that a search reads a fraction of what the mirror holds. ``lifecycle.model_index`` is its only writer.
+
+    ``text`` is what is searched, in lower case. ``framework`` is that of the newest version. The stages are those in
+    which the model has a version.
+    """
+
+    model = models.OneToOneField(RegisteredModel, on_delete=models.CASCADE, primary_key=True, related_name="index")
+    slug = models.CharField(max_length=63, unique=True)
+    text = models.TextField()
+    framework = models.CharField(max_length=64, blank=True, default="")
+    newest_version_at = models.DateTimeField(null=True)
+    version_count = models.PositiveIntegerField(default=0)
+    in_development = models.BooleanField(default=False)
+    in_staging = models.BooleanField(default=False)
+    in_production = models.BooleanField(default=False)
+    in_archived = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("slug",)
+        indexes = (
+            models.Index(fields=("framework",), name="models_by_framework"),
+            models.Index(fields=("-newest_version_at",), name="models_by_newest_version"),
+            models.Index(fields=("-version_count",), name="models_by_version_count"),
+        )
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ModelTag(models.Model):
+    """A tag of a registered model, for the list's filter: key and value cut to what an index takes."""
+
+    KEY_LENGTH = 250
+    VALUE_LENGTH = 250
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tag_rows")
+    key = models.CharField(max_length=KEY_LENGTH)
+    value = models.CharField(max_length=VALUE_LENGTH)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("model", "key"), name="one_value_a_tag"),)
+        indexes = (models.Index(fields=("key", "value"), name="tags_by_key_and_value"),)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}"
+
+
 class ModelVersion(models.Model):
     """A model version. ``stage`` is MLflow's word; ``details_at`` is when its run and signature were read.
 
