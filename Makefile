@@ -58,9 +58,11 @@ lint: environment-dev  ## ruff, mypy, import-linter, djlint
 screenshots: environment-dev  ## photograph the demo, light and dark: all of it into var/screens, for the README into docs/screens
 	$(VENV)/python -m tests.browser.screenshots docs/screens var/screens
 
-lock: environment-dev  ## pin requirements*.in anew, with hashes
+lock: environment-dev  ## pin requirements*.in anew, with hashes, and fetch the chart library that goes with them
 	$(VENV)/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11 --output-file requirements.txt requirements.in
 	$(VENV)/uv pip compile --quiet --universal --no-header --generate-hashes --python-version 3.11 --output-file requirements-dev.txt requirements-dev.in
+	$(VENV)/uv pip sync --quiet --require-hashes requirements.txt requirements-dev.txt
+	$(VENV)/python -m embedded.chart_library
 
 environment: python
 	@$(PYTHON) -m embedded.bootstrap

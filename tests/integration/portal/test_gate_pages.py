@@ -288,7 +288,7 @@ DRIFT = {
 @pytest.mark.parametrize(
     ("criterion", "measured", "words"),
     [
-        ("load_test", LOAD, ["at most 1 s", 'data-chart="course"', "1.400", "3 times", "plotly.min.js"]),
+        ("load_test", LOAD, ["at most 1 s", 'data-chart="course"', "1.400", "3 times", "plotly-basic.min.js"]),
         ("malformed_input", MALFORMED, ["wrong type", "5 not", "text/xml", "97.5 %"]),
         ("artifact_scan", SCAN, ["ab" * 32, "is of a format", "sha256sum", "4.0"]),
         ("drift", DRIFT, ['data-chart="distances"', 'data-chart="worst"', "was given in 3 rows only", "0.420"]),
