@@ -98,7 +98,7 @@ def _set_up_tables(home: Path) -> None:
 def _empty_tables() -> None:
     """Without loading the rows, as ``delete()`` would: that would count as memory of the mirror."""
     with connection.cursor() as cursor:
-        for table in ("modelversion", "registeredmodel", "mirrorstate"):
+        for table in ("modelindex", "modeltag", "modelversion", "registeredmodel", "mirrorstate"):
             cursor.execute(f"DELETE FROM lifecycle_{table}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from lifecycle import people
 from lifecycle.domain.approval import Approver, missing_roles
 from lifecycle.domain.permissions import Actor, Role
@@ -16,11 +18,12 @@ def still_missing(transition: Transition) -> tuple[Role, ...]:
 
 def unfilled(transition: Transition) -> tuple[Role, ...]:
     """The roles that the policy asks for and that nobody's standing yes fills."""
-    approvers = [
-        Approver(approval.person_id, frozenset(Role(role) for role in approval.roles))
-        for approval in standing(transition)
-        if approval.approved
-    ]
+    return unfilled_by([each for each in standing(transition) if each.approved], transition)
+
+
+def unfilled_by(yeses: Iterable[Approval], transition: Transition) -> tuple[Role, ...]:
+    """The roles that the policy asks for and that none of these fills."""
+    approvers = [Approver(each.person_id, frozenset(Role(role) for role in each.roles)) for each in yeses]
     return missing_roles(required_roles(transition), approvers)
 
 
@@ -35,10 +38,10 @@ def behind(transition: Transition) -> frozenset[int]:
     return frozenset(transition.asked_by) | named
 
 
-def took_part_in_bypass(transition: Transition, actor: Actor) -> bool:
+def took_part_in_bypass(transition: Transition, actor: Actor, known: Mapping[int, Approver] | None = None) -> bool:
     """Whether this person let the transition go on without its approvals, or asked for it, by whatever account."""
     took_part = behind(transition) | ({transition.bypassed_by_id} if transition.bypassed_by_id else set())
-    return bool(people.same_people(actor.accounts, took_part))
+    return bool(people.same_people(actor.accounts, took_part, known))
 
 
 def required_roles(transition: Transition) -> tuple[Role, ...]:

@@ -26,13 +26,11 @@ from lifecycle.models import (
     ModelVersion,
     Policy,
     Transition,
-    Waiver,
 )
+from lifecycle.reads import VersionReads
 
 LOADS_THE_MODEL = frozenset({Criterion.LOAD_TEST, Criterion.MALFORMED_INPUT})
 """The checks that start a server of the version: they come after the scan of its files, and end with its stay."""
-SCANS_LOOKED_AT = 10
-"""How many of the newest scans are looked at for one of the files as they are now."""
 
 
 def queue(
@@ -90,27 +88,42 @@ class ScanBefore:
     why: str = ""
 
 
-def scan_before(version: ModelVersion, criterion: Criterion, policy: PolicyValues, now: datetime) -> ScanBefore:
+def scan_before(
+    version: ModelVersion,
+    criterion: Criterion,
+    policy: PolicyValues,
+    now: datetime,
+    reads: VersionReads | None = None,
+) -> ScanBefore:
     """Whether the version's files, as they are now, may be loaded for this check.
 
     Where the policy asks for the artifact scan, it must have passed by the rules of today, or have been waived: nothing
-    that may do harm to whoever loads it is loaded to see how fast it is.
+    that may do harm to whoever loads it is loaded to see how fast it is. ``reads`` is what a page has read of the
+    version; whoever is about to load it looks anew.
     """
     if criterion not in LOADS_THE_MODEL or not _asks_for_scan(policy):
         return ScanBefore(ScanState.LET_GO)
-    scan, runs = _newest_scan(version), CheckRun.objects.filter(version=version, criterion=Criterion.ARTIFACT_SCAN)
-    if _is_waived(version, policy, now) or (scan is not None and _is_enough(scan, policy)):
+    known = reads or VersionReads(version)
+    scan = _newest_scan(known)
+    if _is_waived(known, policy, now) or (scan is not None and _is_enough(scan, policy)):
         return ScanBefore(ScanState.LET_GO)
-    if runs.filter(status__in=UNFINISHED_CHECKS).exists():
+    if Criterion.ARTIFACT_SCAN in known.checked_now:
         return ScanBefore(ScanState.UNDER_WAY)
     if scan is not None and not scan.passed:
         return ScanBefore(ScanState.FAILED, f"Its files did not pass the artifact scan. {scan.detail}".strip())
-    return ScanBefore(ScanState.MISSING, f"Its files have to be scanned first. {_how_it_ended(runs.first())}".strip())
+    ended = _how_it_ended(known.check_runs.get(Criterion.ARTIFACT_SCAN))
+    return ScanBefore(ScanState.MISSING, f"Its files have to be scanned first. {ended}".strip())
 
 
-def why_not_loaded(version: ModelVersion, criterion: Criterion, policy: PolicyValues, now: datetime) -> str:
+def why_not_loaded(
+    version: ModelVersion,
+    criterion: Criterion,
+    policy: PolicyValues,
+    now: datetime,
+    reads: VersionReads | None = None,
+) -> str:
     """Why this check is not even started: the scan of the version's files found something; "" otherwise."""
-    scan = scan_before(version, criterion, policy, now)
+    scan = scan_before(version, criterion, policy, now, reads)
     return scan.why if scan.state == ScanState.FAILED else ""
 
 
@@ -124,9 +137,10 @@ def _asks_for_scan(policy: PolicyValues) -> bool:
     return Criterion.ARTIFACT_SCAN in wanted
 
 
-def _newest_scan(version: ModelVersion) -> Evidence | None:
-    rows = Evidence.objects.filter(version=version, criterion=Criterion.ARTIFACT_SCAN, origin=Source.CHECK)
-    return next((row for row in rows[:SCANS_LOOKED_AT] if not why_other_artifact(row, version)), None)
+def _newest_scan(known: VersionReads) -> Evidence | None:
+    """Of the newest scans the first one that is of the files as they are now."""
+    scans = (row for row in known.evidence if row.criterion == Criterion.ARTIFACT_SCAN and row.origin == Source.CHECK)
+    return next((row for row in scans if not why_other_artifact(row, known.version)), None)
 
 
 def _is_enough(scan: Evidence, policy: PolicyValues) -> bool:
@@ -140,11 +154,12 @@ def _how_it_ended(scan: CheckRun | None) -> str:
     return f"The last scan: {scan.get_status_display()}. {scan.error}".strip()
 
 
-def _is_waived(version: ModelVersion, policy: PolicyValues, now: datetime) -> bool:
+def _is_waived(known: VersionReads, policy: PolicyValues, now: datetime) -> bool:
     if Criterion.ARTIFACT_SCAN in policy.waivers.never:
         return False
-    granted = Waiver.objects.filter(version=version, criterion=Criterion.ARTIFACT_SCAN, revoked_at=None)
-    return any(not why_other_artifact(row, version) for row in granted.filter(expires_at__gt=now))
+    granted = (row for row in known.waivers if row.criterion == Criterion.ARTIFACT_SCAN)
+    in_force = (row for row in granted if row.revoked_at is None and row.expires_at > now)
+    return any(not why_other_artifact(row, known.version) for row in in_force)
 
 
 # ---------------------------------------------------------------- calling off

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.core.paginator import Page, Paginator
-from django.db.models import F, Window
-from django.db.models.functions import RowNumber
 
-from lifecycle import people
 from lifecycle.approvals import behind
 from lifecycle.check_queue import why_not_loaded
 from lifecycle.domain.criteria import FROM_OUTSIDE, Criterion, Origin
@@ -23,15 +20,14 @@ from lifecycle.domain.plan import PlannedStep, steps_of_change
 from lifecycle.domain.stages import Stage
 from lifecycle.evidence import why_stale
 from lifecycle.gating import evidence_fact
-from lifecycle.history import production_version
 from lifecycle.models import CheckRun, Evidence, ModelVersion, Policy, Transition, Variant
 from lifecycle.policies import current_policy
 from lifecycle.queries import TransitionPage, VersionPage
+from lifecycle.reads import EVIDENCE_PAGE, VersionReads
 
 ONE_DAY = timedelta(days=1)
 USUAL_WAIVERS = (1, 3, 7, 14, 30, 90)
 """Days that are offered for a waiver, as far as the policy allows them."""
-EVIDENCE_PAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,44 +115,36 @@ class Checklist:
 
 def of_version(page: VersionPage, actor: Actor, now: datetime) -> tuple[Checklist, ...]:
     """One list for every gate of the page, with what this person may do."""
-    version, actor = page.version, actor.at(page.version.model.team_id)
-    runs = newest_runs(version, {finding.criterion for gate in page.gates for finding in gate.findings})
-    in_force = current_policy(version.model, now)
-    lists = []
-    for gate in page.gates:
-        asked = page.active if page.active and _asks_for(page.active, version, gate.to_stage) else None
-        policy = asked.policy if asked else in_force
-        rights = _rights_of(actor, version, in_force, page.variant, page.active)
-        lists.append(
-            Checklist(
-                gate=gate,
-                policy=policy,
-                lines=tuple(
-                    _line(finding, runs.get(finding.criterion), rights, _barred(finding, version, in_force, now))
-                    for finding in gate.findings
-                ),
-                approvals=policy.values.approvals(gate.to_stage),
-                steps=_steps(version, gate.to_stage, policy),
-                waiver_ends=_waiver_ends(in_force, now) if rights.waive else (),
-                may_revoke=may(actor, Action.GRANT_WAIVER),
-            )
-        )
-    return tuple(lists)
+    if not page.gates:
+        return ()
+    in_force = page.reads.model.policy(now)
+    rights = _rights_of(actor.at(page.version.model.team_id), page.reads, in_force)
+    return tuple(_checklist(gate, page, in_force, rights, now) for gate in page.gates)
+
+
+def _checklist(gate: Gate, page: VersionPage, in_force: Policy, rights: _Rights, now: datetime) -> Checklist:
+    asked = page.active if page.active and _asks_for(page.active, page.version, gate.to_stage) else None
+    policy, runs = asked.policy if asked else in_force, page.reads.check_runs
+    return Checklist(
+        gate=gate,
+        policy=policy,
+        lines=tuple(
+            _line(finding, runs.get(finding.criterion), rights, _barred(finding, page.reads, in_force, now))
+            for finding in gate.findings
+        ),
+        approvals=policy.values.approvals(gate.to_stage),
+        steps=_steps(page.reads, gate.to_stage, policy),
+        waiver_ends=_waiver_ends(in_force, now) if rights.waive else (),
+        may_revoke=rights.revoke,
+    )
 
 
 def _asks_for(transition: Transition, version: ModelVersion, stage: Stage) -> bool:
     return transition.version_id == version.pk and transition.to_stage == stage
 
 
-def newest_runs(version: ModelVersion, criteria: Collection[Criterion]) -> dict[str, CheckRun]:
-    """The newest run of each criterion's check."""
-    newest = Window(RowNumber(), partition_by=[F("criterion")], order_by=["-requested_at", "-id"])
-    rows = CheckRun.objects.filter(version=version, criterion__in=criteria).annotate(place=newest)
-    return {row.criterion: row for row in rows.filter(place=1)}
-
-
-def _steps(version: ModelVersion, to_stage: Stage, policy: Policy) -> tuple[PlannedStep, ...]:
-    stable = production_version(version.model)
+def _steps(reads: VersionReads, to_stage: Stage, policy: Policy) -> tuple[PlannedStep, ...]:
+    stable, version = reads.model.production, reads.version
     return steps_of_change(to_stage, policy.values, stable=stable.version if stable else None, version=version.version)
 
 
@@ -176,28 +164,28 @@ class _Rights:
     run: frozenset[Criterion]
     report: bool
     waive: bool
+    revoke: bool
     never_waived: frozenset[Criterion]
 
 
-def _rights_of(
-    actor: Actor, version: ModelVersion, policy: Policy, variant: Variant | None, active: Transition | None
-) -> _Rights:
+def _rights_of(actor: Actor, reads: VersionReads, policy: Policy) -> _Rights:
     """The operations refuse the rest as well, and say why; here it is only not offered."""
+    version, active = reads.version, reads.model.active
     is_open = version.removed_at is None and version.model.exact_name and version.domain_stage != Stage.ARCHIVED
     rules = policy.values.waivers
     asked = active if active and active.version_id == version.pk else None
-    asked_by_them = asked is not None and bool(people.same_people(actor.accounts, behind(asked)))
     may_start = is_open and version.status == "READY" and may(actor, Action.START_CHECK)
     return _Rights(
-        run=_runnable(variant) if may_start else frozenset(),
+        run=_runnable(reads.variant) if may_start else frozenset(),
         report=is_open and may(actor, Action.RECORD_EVIDENCE),
         waive=(
             is_open
             and may(actor, Action.GRANT_WAIVER)
             and bool(actor.roles & frozenset(rules.roles))
             and rules.longest >= ONE_DAY
-            and not asked_by_them
+            and not (asked and reads.model.people.same(actor.accounts, behind(asked)))
         ),
+        revoke=may(actor, Action.GRANT_WAIVER),
         never_waived=frozenset(rules.never),
     )
 
@@ -208,8 +196,8 @@ def _runnable(variant: Variant | None) -> frozenset[Criterion]:
     return frozenset(checks if variant and variant.weight else checks - {Criterion.DRIFT})
 
 
-def _barred(finding: Finding, version: ModelVersion, policy: Policy, now: datetime) -> str:
-    return "" if finding.holds else why_not_loaded(version, finding.criterion, policy.values, now)
+def _barred(finding: Finding, reads: VersionReads, policy: Policy, now: datetime) -> str:
+    return "" if finding.holds else why_not_loaded(reads.version, finding.criterion, policy.values, now, reads)
 
 
 def _line(finding: Finding, check: CheckRun | None, rights: _Rights, barred: str) -> Line:
@@ -273,12 +261,29 @@ class Recorded:
     stale: str
 
 
-def evidence_of(version: ModelVersion, page_number: str | None, now: datetime) -> tuple[Page[Evidence], list[Recorded]]:
+def evidence_of(reads: VersionReads, page_number: str | None, now: datetime) -> tuple[Page[Evidence], list[Recorded]]:
     """One page of the version's evidence, newest first."""
-    page = Paginator(version.evidence.all(), EVIDENCE_PAGE).get_page(page_number)
-    policy = current_policy(version.model, now).values
+    version, policy = reads.version, reads.model.policy(now).values
+    page = _Evidence(reads).get_page(page_number)
     rows = [Recorded(row, Criterion(row.criterion), why_stale(row, version, policy, now)) for row in page.object_list]
     return page, rows
+
+
+class _Evidence(Paginator):
+    """How much there is, and its first page, have been read with what the gates ask of it."""
+
+    def __init__(self, reads: VersionReads) -> None:
+        super().__init__(reads.version.evidence.all(), EVIDENCE_PAGE)
+        self._reads = reads
+
+    @cached_property
+    def count(self) -> int:
+        return self._reads.evidence_count
+
+    def page(self, number: int | str) -> Page[Evidence]:
+        if self.validate_number(number) == 1:
+            return Page(self._reads.latest_evidence, 1, self)
+        return super().page(number)
 
 
 @dataclass(frozen=True, slots=True)

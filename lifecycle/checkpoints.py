@@ -11,6 +11,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Count, Min, Q
 
 from lifecycle import adapters, audit
 from lifecycle.domain import checkpoints
@@ -53,11 +54,12 @@ class State:
 
 def state() -> State:
     newest = Checkpoint.objects.order_by("-seq").first()
-    waiting = Checkpoint.objects.filter(complete=False).order_by("seq")
-    stuck = waiting.exclude(last_error="").first()
+    waiting = Checkpoint.objects.filter(complete=False)
+    found = waiting.aggregate(count=Count("pk"), stuck=Min("seq", filter=~Q(last_error="")))
+    stuck = waiting.filter(seq=found["stuck"]).first() if found["stuck"] is not None else None
     return State(
         newest=newest,
-        waiting=waiting.count(),
+        waiting=found["count"],
         problem=(newest.last_error if newest else "") or (stuck.last_error if stuck else ""),
         key_id=newest.statement.get("key_id", "") if newest else "",
     )

@@ -7,7 +7,7 @@ carried out: that one is woken and goes by its own goal.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -101,10 +101,16 @@ def _mlflow_is_silent(now: datetime) -> bool:
 
 def main_version(model: RegisteredModel) -> ModelVersion | None:
     """Who serves Production, else who serves Staging, else who has a server; None when nobody has."""
+    return main_among(Variant.objects.filter(model=model).select_related("version__model"))
+
+
+def main_among(variants: Iterable[Variant]) -> ModelVersion | None:
+    """As ``main_version``, of all servers of one model."""
     roles = [VariantRole.PRODUCTION, VariantRole.STAGING]
-    variants = list(Variant.objects.filter(model=model).select_related("version__model"))
-    variants.sort(key=lambda each: roles.index(VariantRole(each.role)) if each.role in roles else len(roles))
-    return variants[0].version if variants else None
+    ranked = sorted(
+        variants, key=lambda each: roles.index(VariantRole(each.role)) if each.role in roles else len(roles)
+    )
+    return ranked[0].version if ranked else None
 
 
 def target(model: RegisteredModel) -> Target:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_QUEUE = "default"
 ROLLBACK_QUEUE = "rollbacks"
 CHECKS_QUEUE = "checks"
+OBSERVATIONS_QUEUE = "observations"
+QUEUES = (DEFAULT_QUEUE, ROLLBACK_QUEUE, CHECKS_QUEUE, OBSERVATIONS_QUEUE)
 
 
 def wake(transition_id: int, *, urgent: bool = False) -> None:
@@ -40,6 +42,11 @@ def wake_export(job_id: int) -> None:
 def wake_mirror(model_name: str, version: int | None) -> None:
     """Ask a worker, after commit, to read one version afresh, or the registered model when ``version`` is None."""
     transaction.on_commit(lambda: send("lifecycle.refresh", model_name, version, queue=DEFAULT_QUEUE))
+
+
+def wake_pointer(version_id: int) -> None:
+    """Ask a worker, after commit, to tell MLflow where the version's page is; nobody waits for it."""
+    transaction.on_commit(lambda: send("lifecycle.point_back", version_id, queue=DEFAULT_QUEUE))
 
 
 def send(task: str, *args: Any, queue: str) -> None:

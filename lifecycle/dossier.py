@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Window
 
 from lifecycle.domain import chain
 from lifecycle.domain.document import Document, Facts, Note, Part, Section, Table, Text, clipped, words
 from lifecycle.dossier_changes import entry_row, section_of
 from lifecycle.models import AuditEntry, Checkpoint, ModelVersion, Transition
+from lifecycle.queries_rollouts import courses_of, told_of
 
 MOST_TRANSITIONS = 12
 """The latest ones are told in full."""
@@ -20,16 +21,19 @@ MOST_TAGS = 60
 
 def dossier_of(version: ModelVersion, *, now: datetime, by: str) -> Document:
     """``by`` is the person it is made for."""
-    rows = Transition.objects.filter(version=version).select_related(
-        "version__model", "model", "policy", "stable", "previous"
-    )
-    latest = list(rows.prefetch_related("approvals").order_by("-requested_at", "-pk")[:MOST_TRANSITIONS])
-    sections = [section_of(row, now) for row in reversed(latest)]
+    rows = Transition.objects.filter(version=version).select_related("policy", "stable", "previous")
+    newest = rows.annotate(all_there=Window(Count("pk"))).order_by("-requested_at", "-pk")
+    latest = list(newest.prefetch_related("approvals")[:MOST_TRANSITIONS])
+    for row in latest:
+        row.version, row.model = version, version.model
+    told = told_of(latest)
+    courses = courses_of([row for row in latest if row.steps and row.started_at], told, now)
+    sections = [section_of(row, told[row.pk], courses.get(row.pk), now) for row in reversed(latest)]
     return Document(
         title="Promotion dossier",
         subtitle=clipped(f"{version.model.name}, {version.label} (version {version.version} in MLflow)", 400),
         made=f"Made by Stagegate for {by} on {words(now).text}. All times are UTC.",
-        sections=(_identity(version), *_left_out(rows.count()), *sections, _record(version)),
+        sections=(_identity(version), *_left_out(latest[0].all_there if latest else 0), *sections, _record(version)),
     )
 
 
@@ -78,8 +82,8 @@ def _tags(version: ModelVersion) -> list[Part]:
 
 def _record(version: ModelVersion) -> Section:
     entries = _entries(version)
-    count = entries.count()
     latest = list(entries.order_by("-seq")[:MOST_ENTRIES])
+    count = len(latest) if len(latest) < MOST_ENTRIES else entries.count()
     parts: list[Part] = [Note(_how_many(count)), _covered_by(latest[0].seq if latest else 0)]
     rows = tuple(entry_row(entry) for entry in reversed(latest))
     columns = ("Entry", "When", "Who", "What", "Stages, reason and details", "SHA-256")

@@ -17,19 +17,20 @@ from lifecycle.domain.words import length, listed
 from lifecycle.gating import load_gate
 from lifecycle.models import Approval, AuditEntry, Kind, Transition, Verdict
 from lifecycle.queries import UNGATED
-from lifecycle.queries_rollouts import Course, Line, course_of_transition, steps_reached, verdicts_of
+from lifecycle.queries_rollouts import Course, Line, Told, steps_told
 
 MOST_VERDICTS = 50
 SHORT_DIGEST = 16
 
 
-def section_of(row: Transition, now: datetime) -> Section:
-    """``row`` comes with its version, model, policy, stable and previous versions, and approvals."""
+def section_of(row: Transition, told: Told, course: Course | None, now: datetime) -> Section:
+    """``row`` comes with its version, model, policy, stable and previous versions, and approvals; ``course`` is None
+    where none was begun."""
     parts: list[Part] = [_request(row)]
     if row.kind not in UNGATED:
         parts += [_gate(row), _approvals(row), *_bypass(row), *_override(row)]
     if row.steps:
-        parts += [_steps(row, now), *_charts(row, now), _verdicts(row)]
+        parts += [_steps(row, told, now), *_charts(course), _verdicts(told)]
     parts += _rollback(row)
     return Section(_title(row), tuple(parts), new_page=row.kind == Kind.PROMOTION)
 
@@ -136,7 +137,7 @@ def _standing(approval: Approval, row: Transition) -> Text:
 def _bypass(row: Transition) -> list[Part]:
     if row.bypassed_at is None:
         return []
-    missing = listed([Role(role).label for role in row.bypass_missing])
+    missing = listed(row.bypass_missing)
     reviewed = [
         ("Reviewed by", words(row.bypass_reviewed_by_name)),
         ("Reviewed", words(row.bypass_reviewed_at)),
@@ -165,8 +166,8 @@ def _override(row: Transition) -> list[Part]:
 # ---------------------------------------------------------------- rollout
 
 
-def _steps(row: Transition, now: datetime) -> Table:
-    lines = steps_reached(row, now)
+def _steps(row: Transition, told: Told, now: datetime) -> Table:
+    lines = steps_told(row, told.entries, now)
     return Table(
         columns=("Step", "Requests", "Copies", "Reached", "Lasted", "State"),
         rows=tuple(
@@ -185,8 +186,8 @@ def _steps(row: Transition, now: datetime) -> Table:
     )
 
 
-def _verdicts(row: Transition) -> Table:
-    verdicts = list(verdicts_of(row.trials.all())[: MOST_VERDICTS + 1])
+def _verdicts(told: Told) -> Table:
+    verdicts = told.verdicts
     shown = sorted(verdicts[:MOST_VERDICTS], key=lambda verdict: (verdict.at, verdict.pk))
     more = "The latest 50 are shown." if len(verdicts) > MOST_VERDICTS else ""
     return Table(
@@ -211,10 +212,9 @@ def _figure(measure: Mapping[str, Any]) -> str:
     return f"{measure.get('label', measure.get('name'))}: {measure['estimate']:.3g}{unit}{interval}{limit}"
 
 
-def _charts(row: Transition, now: datetime) -> list[Part]:
-    if row.started_at is None:
+def _charts(course: Course | None) -> list[Part]:
+    if course is None:
         return []
-    course = course_of_transition(row, now)
     ticks = [Tick(mark.at, mark.words) for mark in course.marks if mark.kind == "step"]
     drawn = (
         ("Errors, % of requests", "error_rate", " %", course.error_limit),

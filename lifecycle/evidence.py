@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+
+from django.db.models import QuerySet
 
 from lifecycle.audit import record
 from lifecycle.domain.criteria import Criterion
@@ -97,8 +99,20 @@ def why_other_artifact(row: Evidence | Waiver, version: ModelVersion) -> str:
 
 def files_changed_since(version: ModelVersion, since: datetime) -> bool:
     """Whether the version's files are no longer those that it had then; files that were never read cannot tell."""
+    return differ(version, files_changes(version, since))
+
+
+def files_changes(version: ModelVersion, since: datetime | None) -> QuerySet[AuditEntry]:
+    """The first entry of the record since then that the version's files have changed; none without a time."""
+    if since is None:
+        return AuditEntry.objects.none()
     about = {"action": ARTIFACT_CHANGED, "model": version.model.name, "version": version.version}
-    first = AuditEntry.objects.filter(**about, at__gt=since).order_by("id").first()
+    return AuditEntry.objects.filter(**about, at__gt=since).order_by("id")[:1]
+
+
+def differ(version: ModelVersion, changes: Iterable[AuditEntry]) -> bool:
+    """Whether the version's files are other ones than before the first of these changes."""
+    first = next(iter(changes), None)
     return first is not None and first.details.get("old_digest") != version.artifact_digest
 
 

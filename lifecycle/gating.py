@@ -7,11 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Max, Min, Q, Sum, Window
-from django.db.models.functions import RowNumber
-
-from lifecycle import people, versions
-from lifecycle.approvals import behind, required_roles, standing, unfilled
+from lifecycle import versions
+from lifecycle.approvals import behind, required_roles, standing, unfilled_by
 from lifecycle.domain import compare
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.criteria import Criterion
@@ -27,25 +24,16 @@ from lifecycle.domain.facts import (
 from lifecycle.domain.findings import Finding, Gate, Measure, State
 from lifecycle.domain.gates import gate
 from lifecycle.domain.stages import Stage
-from lifecycle.evidence import files_changed_since, why_other_artifact, why_stale
-from lifecycle.history import production_version
+from lifecycle.evidence import why_other_artifact, why_stale
 from lifecycle.models import (
     Evidence,
     Kind,
     ModelVersion,
-    Observation,
-    Status,
     Transition,
-    Trial,
-    Variant,
     VariantRole,
     Waiver,
 )
-from lifecycle.policies import current_policy
-
-KEPT_OF_EACH = 10
-"""How many of the newest pieces of evidence of one criterion and origin are looked at: when all of them are stale, no
-older one is asked for."""
+from lifecycle.reads import VersionReads
 
 
 def gate_of(
@@ -56,14 +44,17 @@ def gate_of(
     transition: Transition | None = None,
     policy: policy_values.Policy | None = None,
     asked_by: Collection[int] = (),
+    reads: VersionReads | None = None,
 ) -> Gate:
     """The gate as it is now: by the transition's policy when there is one, else by the one in force for the model.
 
     ``asked_by`` are the accounts behind whoever is about to ask for the change; of a transition they are known. Waivers
-    that the same person has granted do not count.
+    that the same person has granted do not count. ``reads`` is what a page has read of the version; a decision looks
+    anew.
     """
-    chosen = policy or (transition.policy if transition else current_policy(version.model, now)).values
-    facts = facts_of(version, to_stage, chosen, now, transition=transition, asked_by=asked_by)
+    known = reads or VersionReads(version)
+    chosen = policy or (transition.policy if transition else known.model.policy(now)).values
+    facts = facts_of(version, to_stage, chosen, now, transition=transition, asked_by=asked_by, reads=known)
     return gate(to_stage, chosen, facts, now)
 
 
@@ -75,27 +66,29 @@ def facts_of(
     *,
     transition: Transition | None = None,
     asked_by: Collection[int] = (),
+    reads: VersionReads | None = None,
 ) -> Facts:
     """What the criteria of this stage change ask about; the rest keeps its defaults."""
+    known = reads or VersionReads(version)
     asking = behind(transition) if transition else asked_by
     asked = frozenset(policy.criteria.of(to_stage))
-    serving = production_version(version.model)
+    serving = known.model.production
     production = serving if serving and serving.pk != version.pk else None
-    since = version.stage_since if version.domain_stage == Stage.STAGING else None
-    answered = _answered([version, production], since) if asked & _TRAFFIC else {}
+    since = known.since
+    answered = known.answered if asked & _TRAFFIC else {}
     return Facts(
         version=versions.facts_of(version),
-        others=versions.others_of(version) if Criterion.SEMANTIC_VERSION in asked else (),
+        others=known.others if Criterion.SEMANTIC_VERSION in asked else (),
         production=versions.facts_of(production) if production else None,
-        evidence=_evidence(version, asked, policy, now),
-        waivers=_waivers(version, asked, asking),
+        evidence=_evidence(known, asked, policy, now),
+        waivers=_waivers(known, asked, asking),
         staging_since=since,
-        other_files=since is not None and bool(asked & _TRAFFIC) and files_changed_since(version, since),
+        other_files=bool(asked & _TRAFFIC) and known.has_other_files,
         answered=answered.get(version.pk, Answered()),
         stable_answered=answered.get(production.pk, Answered()) if production else Answered(),
-        breached=_breached(version, since) if Criterion.LIVE_COMPARISON in asked else (),
+        breached=_breached(known) if Criterion.LIVE_COMPARISON in asked else (),
         approvals=_approvals(transition) if transition else None,
-        **(_leaving(version, production) if to_stage == Stage.ARCHIVED else {}),
+        **(_leaving(known, production) if to_stage == Stage.ARCHIVED else {}),
     )
 
 
@@ -106,13 +99,10 @@ _TRAFFIC = frozenset({Criterion.SOAK, Criterion.LIVE_COMPARISON})
 
 
 def _evidence(
-    version: ModelVersion, asked: frozenset[Criterion], policy: policy_values.Policy, now: datetime
+    known: VersionReads, asked: frozenset[Criterion], policy: policy_values.Policy, now: datetime
 ) -> tuple[EvidenceFact, ...]:
-    newest = Window(RowNumber(), partition_by=[F("criterion"), F("origin")], order_by=["-recorded_at", "-id"])
-    rows = Evidence.objects.filter(version=version, criterion__in=asked).annotate(place=newest)
-    return tuple(
-        evidence_fact(row, stale=why_stale(row, version, policy, now)) for row in rows.filter(place__lte=KEPT_OF_EACH)
-    )
+    rows = (row for row in known.evidence if row.criterion in asked)
+    return tuple(evidence_fact(row, stale=why_stale(row, known.version, policy, now)) for row in rows)
 
 
 def evidence_fact(row: Evidence, *, stale: str = "") -> EvidenceFact:
@@ -132,10 +122,10 @@ def evidence_fact(row: Evidence, *, stale: str = "") -> EvidenceFact:
     )
 
 
-def _waivers(version: ModelVersion, asked: frozenset[Criterion], asking: Collection[int]) -> tuple[WaiverFact, ...]:
+def _waivers(known: VersionReads, asked: frozenset[Criterion], asking: Collection[int]) -> tuple[WaiverFact, ...]:
     """All that were ever granted: a waiver is shown wherever the gate is."""
-    rows = list(Waiver.objects.filter(version=version, criterion__in=asked))
-    own = people.same_people((row.granted_by_id for row in rows if row.granted_by_id), asking) if rows else frozenset()
+    rows = [row for row in known.waivers if row.criterion in asked]
+    own = known.model.people.same({row.granted_by_id for row in known.waivers if row.granted_by_id}, asking)
     return tuple(
         WaiverFact(
             id=row.pk,
@@ -145,7 +135,7 @@ def _waivers(version: ModelVersion, asked: frozenset[Criterion], asking: Collect
             at=row.granted_at,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
-            stale=why_other_artifact(row, version) or (_why_own(row) if row.granted_by_id in own else ""),
+            stale=why_other_artifact(row, known.version) or (_why_own(row) if row.granted_by_id in own else ""),
             revoked_by=row.revoked_by,
             revoked_reason=row.revoked_reason,
         )
@@ -161,24 +151,14 @@ def _why_own(row: Waiver) -> str:
 # ---------------------------------------------------------------- traffic, approvals, Production
 
 
-def _answered(of: Sequence[ModelVersion | None], since: datetime | None) -> dict[int, Answered]:
-    """What each of these versions answered since then, by primary key."""
-    known = [version for version in of if version is not None]
-    if since is None:
-        return {}
-    rows = Observation.objects.filter(model=known[0].model_id, until__gt=since, since__gte=since, requests__gt=0)
-    sums = rows.filter(version__in=known).values("version").order_by()
-    totals = sums.annotate(total=Sum("requests"), failed=Sum("errors"), first=Min("since"), last=Max("until"))
-    return {row["version"]: Answered(row["total"], row["failed"], row["first"], row["last"]) for row in totals}
-
-
-def _breached(version: ModelVersion, since: datetime | None) -> tuple[Breach, ...]:
+def _breached(known: VersionReads) -> tuple[Breach, ...]:
     """By the latest trial of its stay in Staging. It gets requests just before MLflow says that it is there, and its
     trial is closed where the next change is about to begin."""
+    since = known.since
     if since is None:
         return ()
-    trials = Trial.objects.filter(Q(until=None) | Q(until__gt=since), version=version, kind=compare.Trial.STAGING)
-    trial = trials.filter(judged_at__isnull=False).first()
+    trials = (each for each in known.model.trials_in_staging(known.version) if each.judged_at is not None)
+    trial = next((each for each in trials if each.until is None or each.until > since), None)
     measures = compare.load(trial.verdict).measures if trial else ()
     return tuple(
         Breach(each.name, each.label, each.why, each.estimate, each.low, each.high, each.limit, each.unit)
@@ -191,32 +171,29 @@ def _approvals(transition: Transition) -> ApprovalFacts:
     said_yes = [each for each in standing(transition) if each.approved]
     return ApprovalFacts(
         required=required_roles(transition),
-        missing=unfilled(transition),
+        missing=unfilled_by(said_yes, transition),
         bypassed_by=transition.bypassed_by_name if transition.bypassed_at else "",
         given=tuple(each.person_name for each in said_yes),
         last_at=max((each.decided_at for each in said_yes), default=None),
     )
 
 
-def _leaving(version: ModelVersion, production: ModelVersion | None) -> dict[str, Any]:
+def _leaving(known: VersionReads, production: ModelVersion | None) -> dict[str, Any]:
     """What the criteria of archiving ask. A replaced version keeps its stage, so the stage tells its time."""
-    variant = Variant.objects.filter(version=version).first()
+    version, variant = known.version, known.variant
     return {
         "production_since": version.stage_since if version.domain_stage == Stage.PRODUCTION else None,
         "serves_production": variant is not None and variant.role == VariantRole.PRODUCTION,
         "kept_warm": variant is not None and variant.role == VariantRole.WARM,
-        "rolled_back": _why_rolled_back(version),
+        "rolled_back": _why_rolled_back(known),
         "replaced_by": production.label if production else "",
     }
 
 
-def _why_rolled_back(version: ModelVersion) -> str:
+def _why_rolled_back(known: VersionReads) -> str:
     """Why its last time in Production ended by a rollback; "" when it did not, or when it has come back since."""
-    into = Q(version=version, to_stage=Stage.PRODUCTION) | Q(kind=Kind.ROLLBACK, previous=version)
-    taken_out = Q(kind=Kind.ROLLBACK, version=version)
-    changes = Transition.objects.filter(into | taken_out, status=Status.FINISHED).order_by("-finished_at", "-id")
-    last = changes.first()
-    return last.reason if last and last.kind == Kind.ROLLBACK and last.version_id == version.pk else ""
+    last = known.last_change
+    return last.reason if last and last.kind == Kind.ROLLBACK and last.version_id == known.version.pk else ""
 
 
 # ---------------------------------------------------------------- JSON

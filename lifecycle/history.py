@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from lifecycle.domain.plan import rollback_target
 from lifecycle.domain.stages import Stage
@@ -35,6 +35,14 @@ def entered_production(ended: Iterable[tuple[str, str, int]]) -> list[int]:
         elif kind == Kind.PROMOTION and to_stage == Stage.PRODUCTION and version not in taken_out:
             history.setdefault(version)
     return list(history)
+
+
+def changes_of_production(version: ModelVersion) -> QuerySet[Transition]:
+    """The last one that took this version into Production or out of it."""
+    into = Q(version=version, to_stage=Stage.PRODUCTION) | Q(kind=Kind.ROLLBACK, previous=version)
+    taken_out = Q(kind=Kind.ROLLBACK, version=version)
+    changes = Transition.objects.filter(into | taken_out, status=Status.FINISHED)
+    return changes.only("kind", "version", "reason", "finished_at").order_by("-finished_at", "-id")[:1]
 
 
 def why_past_the_gate(version: ModelVersion, to_stage: Stage) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from lifecycle.domain import chain
 from lifecycle.domain.live import ACTIONS, Period, Shares, Told, periods, place_at, shares_in
@@ -109,10 +110,9 @@ def _first(model: RegisteredModel) -> datetime | None:
 
 def _labels(model: RegisteredModel, versions: Iterable[int], at: datetime) -> dict[int, str]:
     """What the record called each version at that time, else what it first called it later."""
-    labels = {}
-    for version in sorted(versions):
-        rows = AuditEntry.objects.filter(model=chain.text(model.name), version=version).exclude(semantic_version="")
-        found = rows.filter(at__lte=at).order_by("-seq").first() or rows.order_by("seq").first()
-        if found is not None:
-            labels[version] = found.semantic_version
-    return labels
+    entries = AuditEntry.objects.filter(model=chain.text(model.name), version=OuterRef("version"))
+    named = entries.exclude(semantic_version="").values("semantic_version")
+    then = named.filter(at__lte=at).order_by("-seq")[:1]
+    rows = model.versions.filter(version__in=versions)
+    called = rows.annotate(called=Coalesce(Subquery(then), Subquery(named.order_by("seq")[:1])))
+    return {number: name for number, name in called.order_by("version").values_list("version", "called") if name}

@@ -9,7 +9,8 @@ So the registry is read in three ways, and each finds what the others miss:
 
 Rows are compared by digest and written only when they differ. The stage is not part of that: the engine moves it
 too, so it follows the registry one row at a time, by a conditional update, once it has been read afresh. A stage or
-alias that moved without us is recorded. Nothing is ever deleted here: what is gone is marked.
+alias that moved without us is recorded. Nothing is ever deleted here: what is gone is marked. What the list of models
+is searched by is refreshed with whatever it is made from.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any, cast
 from django.db import transaction
 from django.db.models import F, Q
 
+from lifecycle import model_index
 from lifecycle.audit import record, recording
 from lifecycle.domain.permissions import Actor
 from lifecycle.domain.slugs import slug_of
@@ -58,6 +60,8 @@ FIRST_SLICES = 5
 CONFIRMATIONS = 200
 """How many suspicions one slice may confirm, each by a direct read."""
 DETAILS_BATCH = 50
+INDEX_BATCH = 2000
+"""How many models that the index lacks, as after an update, are added to it in one turn."""
 DETAILS_RETRY = timedelta(minutes=5)
 MODELS, VERSIONS, GONE = "models", "versions", "gone"
 """The phases of a pass."""
@@ -65,10 +69,11 @@ MODELS, VERSIONS, GONE = "models", "versions", "gone"
 
 def run_once(registry: Registry, now: datetime) -> None:
     """What is due every few seconds: the newest, one slice of the sweep, some details. After the first start, until
-    everything has been seen once, it is several large slices instead.
+    everything has been seen once, it is several large slices instead. After an update it completes the index.
 
     A registry that cannot be read is noted in the state; the next call tries again.
     """
+    model_index.fill_missing(INDEX_BATCH)
     state = _state()
     try:
         if state.last_full_pass_at is None:
@@ -228,8 +233,13 @@ def _gone(refresh: Callable[[], object]) -> int:
 def _mark_inexact(pass_number: int, now: datetime) -> int:
     """Models whose true names the tables cannot hold can't be asked for: unseen for a whole pass is gone."""
     unseen = Q(removed_at=None, seen_pass__lt=pass_number)
-    versions = ModelVersion.objects.filter(unseen, model__exact_name=False).update(removed_at=now)
-    return versions + RegisteredModel.objects.filter(unseen, exact_name=False).update(removed_at=now)
+    with transaction.atomic():
+        versions = ModelVersion.objects.filter(unseen, model__exact_name=False)
+        models = RegisteredModel.objects.filter(unseen, exact_name=False)
+        concerned = {*versions.values_list("model", flat=True), *models.values_list("pk", flat=True)}
+        marked = versions.update(removed_at=now) + models.update(removed_at=now)
+        model_index.refresh(concerned)
+    return marked
 
 
 # ---------------------------------------------------------------- fresh reads
@@ -243,11 +253,16 @@ def refresh_model(registry: Registry, name: str, now: datetime) -> None:
     try:
         model = registry.model(name)
     except NotFoundError:
-        gone = RegisteredModel.objects.filter(pk__in=[row.pk for row in _known_models([name]).values()])
-        ModelVersion.objects.filter(model__in=gone, removed_at=None).update(removed_at=now)
-        gone.filter(removed_at=None).update(removed_at=now)
+        _mark_gone([row.pk for row in _known_models([name]).values()], now)
         raise
     _apply_models(registry, [model], _state().pass_number, now)
+
+
+def _mark_gone(models: Sequence[int], now: datetime) -> None:
+    with transaction.atomic():
+        ModelVersion.objects.filter(model__in=models, removed_at=None).update(removed_at=now)
+        RegisteredModel.objects.filter(pk__in=models, removed_at=None).update(removed_at=now)
+        model_index.refresh(models)
 
 
 def refresh_version(registry: Registry, ref: VersionRef, now: datetime) -> None:
@@ -266,11 +281,17 @@ def _refresh_row(registry: Registry, ref: VersionRef, now: datetime) -> Registry
     try:
         found = registry.version(ref)
     except NotFoundError:
-        rows = ModelVersion.objects.filter(model__name=ref.model, model__exact_name=True, version=ref.version)
-        rows.filter(removed_at=None).update(removed_at=now)
+        _mark_version_gone(ref, now)
         raise
     _apply_versions(registry, [found], _state().pass_number, now, touch=True)
     return found
+
+
+def _mark_version_gone(ref: VersionRef, now: datetime) -> None:
+    rows = ModelVersion.objects.filter(model__name=ref.model, model__exact_name=True, version=ref.version)
+    with transaction.atomic():
+        rows.filter(removed_at=None).update(removed_at=now)
+        model_index.refresh(rows.values_list("model", flat=True))
 
 
 # ---------------------------------------------------------------- details
@@ -302,9 +323,10 @@ def _read_details(registry: Registry, row: ModelVersion, found: RegistryVersion,
         ModelVersion.objects.filter(pk=row.pk).update(details_tried_at=now, details_error=clean(str(error)))
         logger.warning("no details of %r: %s", found.ref, error)
         return error
-    ModelVersion.objects.filter(pk=row.pk).update(
-        **_details_values(details), details_at=now, details_tried_at=now, details_error=""
-    )
+    values = {**_details_values(details), "details_at": now, "details_tried_at": now, "details_error": ""}
+    with transaction.atomic():
+        ModelVersion.objects.filter(pk=row.pk).update(**values)
+        model_index.refresh([row.model_id])
     return None
 
 
@@ -330,11 +352,12 @@ def _apply_models(registry: Registry, items: Sequence[RegistryModel], pass_numbe
     pairs = [_settled(registry, rows[item.name], item) for item in items if item.name in rows]
     new = [item for item in items if item.name not in rows]
     with recording():
-        _insert_models(new, pass_number)
-        changed = sum(_update_model(row, item, now) for row, item in pairs)
+        added = _insert_models(new, pass_number)
+        changed = [row.pk for row, item in pairs if _update_model(row, item, now)]
         seen = RegisteredModel.objects.filter(pk__in=[row.pk for row, _ in pairs])
         seen.exclude(seen_pass=pass_number).update(seen_pass=pass_number)
-    return len(new) + changed
+        model_index.refresh([*added, *changed])
+    return len(new) + len(changed)
 
 
 def _model_values(item: RegistryModel) -> dict[str, Any]:
@@ -396,27 +419,28 @@ def _known_models(names: Sequence[str]) -> dict[str, RegisteredModel]:
     return rows
 
 
-def _insert_models(items: Sequence[RegistryModel], pass_number: int) -> None:
-    """Insert many at once. Whatever meets a taken slug, or another worker's row, is looked at on its own."""
+def _insert_models(items: Sequence[RegistryModel], pass_number: int) -> list[int]:
+    """Insert many at once, and return their keys. Whatever meets a taken slug, or another worker's row, is looked at on
+    its own."""
     rows = [_model_row(item, slug_of(item.name), pass_number) for item in items]
     RegisteredModel.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
     known = _known_models([item.name for item in items])
-    for item in items:
-        if item.name not in known:
-            _insert_model(item, pass_number)
+    alone = [_insert_model(item, pass_number) for item in items if item.name not in known]
+    return [*(row.pk for row in known.values()), *alone]
 
 
-def _insert_model(item: RegistryModel, pass_number: int) -> None:
-    """Take the first slug that is free; one that is this very model's own row is not taken again."""
+def _insert_model(item: RegistryModel, pass_number: int) -> int:
+    """Take the first slug that is free; one that is this very model's own row is not taken again. Returns its key."""
     taken: set[str] = set()
     while True:
         slug = slug_of(item.name, taken)
         holder = RegisteredModel.objects.filter(slug=slug).first()
         if holder is None:
-            _model_row(item, slug, pass_number).save(force_insert=True)
-            return
+            row = _model_row(item, slug, pass_number)
+            row.save(force_insert=True)
+            return row.pk
         if not holder.exact_name and holder.name == clean(item.name):
-            return
+            return holder.pk
         taken.add(slug)
 
 
@@ -590,6 +614,7 @@ def _write(rows: Sequence[ModelVersion], known: Mapping[tuple[int, int], _Known]
         )
         if replaced:
             ModelVersion.objects.filter(pk__in=replaced).update(**_NO_DETAILS, stage_since=F("updated_at"))
+        model_index.refresh({row.model_id for row in rows})
 
 
 def _follow_stage(registry: Registry, pk: int, item: RegistryVersion, now: datetime) -> None:
@@ -618,6 +643,7 @@ def _follow_stage(registry: Registry, pk: int, item: RegistryVersion, now: datet
                 to_stage=from_mlflow(stage),
                 reason=OUT_OF_BAND_REASON,
             )
+        model_index.refresh([row.model_id])
 
 
 def claim_tags(row: ModelVersion, tags: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from lifecycle import people
 from lifecycle.domain import policy as policy_values
@@ -23,7 +23,7 @@ from lifecycle.models import Policy, RegisteredModel, Transition
 
 def current_policy(model: RegisteredModel | None, now: datetime) -> Policy:
     """The newest policy of the model, else the newest one for all models; the first use writes the defaults."""
-    found = own_policy(model) or Policy.objects.filter(model=None).first()
+    found = policies_in_force(model).order_by(F("model").asc(nulls_last=True)).first()
     if found is not None:
         return found
     default, _ = Policy.objects.get_or_create(
@@ -36,6 +36,15 @@ def current_policy(model: RegisteredModel | None, now: datetime) -> Policy:
         },
     )
     return default
+
+
+def policies_in_force(model: RegisteredModel | None) -> QuerySet[Policy]:
+    """The newest one for all models, and the model's own unless that was withdrawn."""
+    for_all = Q(number=Subquery(Policy.objects.filter(model=None).values("number")[:1]))
+    if model is None:
+        return Policy.objects.filter(for_all)
+    own = Policy.objects.filter(model=model).values("number")[:1]
+    return Policy.objects.filter(for_all | Q(number=Subquery(own), body__isnull=False))
 
 
 def own_policy(model: RegisteredModel | None) -> Policy | None:

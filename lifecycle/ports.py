@@ -109,6 +109,41 @@ class ArtifactFile:
     size: int
 
 
+class Keeper(StrEnum):
+    """Whose directory a file is in: that of the run that made a version, or that of the version's model."""
+
+    RUN = "run"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactEntry:
+    """What is directly in a folder: its path below its keeper's directory, with ``/``, and the size of a file in
+    bytes."""
+
+    path: str
+    size: int = 0
+    is_folder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data that a run was given. ``context`` is what for, such as "training", "" when nobody said."""
+
+    name: str
+    digest: str = ""
+    source_type: str = ""
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrigin:
+    """Where a run comes from. ``parent_id`` is the run that it belongs to, "" for none."""
+
+    parent_id: str = ""
+    datasets: tuple[Dataset, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """One page of a listing. ``next_token`` is None on the last page."""
@@ -156,6 +191,22 @@ class Registry(Protocol):
     def location(self, ref: VersionRef) -> str:
         """The address of the version's files. For a copied version, whose source names another one, it is where the
         files of its original are, which may have been deleted since."""
+
+    def folder(
+        self, version: RegistryVersion, keeper: Keeper, path: str = "", *, seconds: float
+    ) -> tuple[ArtifactEntry, ...]:
+        """What is directly in a folder of the version's run, or of its model, by path; "" is the directory itself.
+
+        Empty for what is not there. A model whose files are its run's has none of its own. ``seconds`` bounds the
+        whole answer: somebody is waiting.
+        """
+
+    def content(self, version: RegistryVersion, keeper: Keeper, path: str, *, most: int, seconds: float) -> bytes:
+        """A small file of the version's run, or of its model. Raises PermanentError for one of more than ``most``
+        bytes, PortError for one that is not there."""
+
+    def run_origin(self, run_id: str, *, seconds: float) -> RunOrigin:
+        """Raises NotFoundError when there is no such run (any more)."""
 
     def delete_version(self, ref: VersionRef) -> None:
         """Remove the version from the registry; its files stay. Removing one that is not there does nothing."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
 from django.db.models import Q
@@ -26,7 +26,8 @@ from lifecycle.models import (
     Variant,
     VariantRole,
 )
-from lifecycle.policies import current_policy
+from lifecycle.policies import own_policies
+from lifecycle.reads import VersionReads
 
 KEPT_HISTORY = 2
 """How many versions of a model's history in Production stay: the one that serves, and the one before it."""
@@ -72,6 +73,23 @@ def protections(model: RegisteredModel | None = None) -> Protections:
     )
 
 
+NONE_PROTECTED = Protections(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def protections_of(reads: VersionReads) -> Protections:
+    """What protects one version now, as it has been read."""
+    version, model = reads.version, reads.model
+    active = (model.active.version_id, model.active.stable_id, model.active.previous_id) if model.active else ()
+    served = {each.version_id for each in model.variants} | ({version.pk} if reads.checked_now else set())
+    stays = [model.production.version] if model.production else []
+    return Protections(
+        serving=frozenset(served),
+        in_transition=frozenset(key for key in active if key is not None),
+        held=frozenset({version.pk} if reads.hold else ()),
+        rollback_targets=frozenset((model.model.pk, number) for number in (*stays, *model.history[:KEPT_HISTORY])),
+    )
+
+
 def _rollback_targets(of_model: Q) -> Iterator[tuple[int, int]]:
     """What serves Production, and what a rollback of it brings back; without either, the newest of the history."""
     histories: dict[int, list[tuple[str, str, int]]] = defaultdict(list)
@@ -85,15 +103,11 @@ def _rollback_targets(of_model: Q) -> Iterator[tuple[int, int]]:
 
 
 class Retentions:
-    """The retention that applies to each model, looked up once."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self._own: dict[int, tuple[int, Retention]] = {}
+    """The retention that applies to each model: that of all own policies is read at once."""
 
     @cached_property
-    def _with_own(self) -> frozenset[int]:
-        return frozenset(Policy.objects.exclude(model=None).values_list("model", flat=True))
+    def _own(self) -> Mapping[int, tuple[int, Retention]]:
+        return {row.model_id: (row.number, row.values.retention) for row in own_policies() if row.model_id is not None}
 
     @cached_property
     def _for_all(self) -> tuple[int, Retention]:
@@ -108,14 +122,8 @@ class Retentions:
         return self._look_up(model)[0]
 
     def _look_up(self, model: RegisteredModel) -> tuple[int, Retention]:
-        if model.pk not in self._with_own:
-            return self._for_all
-        if model.pk not in self._own:
-            policy = current_policy(model, self._now)
-            self._own[model.pk] = policy.number, policy.values.retention
-        return self._own[model.pk]
+        return self._own.get(model.pk, self._for_all)
 
     def shortest(self) -> timedelta:
         """No archived version is due earlier than this after it was archived, whatever its model."""
-        own = (self.of(model).archived for model in RegisteredModel.objects.filter(pk__in=self._with_own))
-        return min((self._for_all[1].archived, *own))
+        return min((self._for_all[1].archived, *(own.archived for _, own in self._own.values())))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum, Window
+from django.db.models.functions import RowNumber
 
 from lifecycle import freezes, people
 from lifecycle.approvals import behind, required_roles, standing, still_missing, took_part_in_bypass
 from lifecycle.domain.approval import ApprovalRefusedError, Approver, check_approver
 from lifecycle.domain.gates import Gate
 from lifecycle.domain.permissions import Action, Actor, Role, may
-from lifecycle.domain.stages import Stage, possible_changes, to_mlflow
+from lifecycle.domain.stages import Stage, possible_changes
 from lifecycle.gating import gate_of, load_gate
 from lifecycle.models import (
-    ACTIVE,
     EXECUTING,
     Approval,
     AuditEntry,
@@ -32,6 +31,7 @@ from lifecycle.models import (
     Variant,
     VariantRole,
 )
+from lifecycle.reads import LARGE, ModelReads, VersionReads
 
 COLUMN_LIMIT = 20
 """Version cards a stage column shows; the rest is counted."""
@@ -70,58 +70,7 @@ def shares_of(variants: Iterable[Variant], canary_id: int | None = None) -> tupl
     return tuple(shares)
 
 
-# ---------------------------------------------------------------- models
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One line of the list of models. ``stages`` holds the versions in Staging and Production, newest first."""
-
-    model: RegisteredModel
-    version_count: int
-    staging: tuple[ModelVersion, ...]
-    production: tuple[ModelVersion, ...]
-    shares: tuple[Share, ...]
-    active: Transition | None
-
-
-def models_matching(search: str = "", stage: Stage | None = None) -> QuerySet[RegisteredModel]:
-    """Registered models that MLflow still has, by name."""
-    found = RegisteredModel.objects.filter(removed_at=None)
-    if search:
-        found = found.filter(Q(name__icontains=search) | Q(description__icontains=search))
-    if stage is not None:
-        found = found.filter(versions__stage=to_mlflow(stage), versions__removed_at=None).distinct()
-    return found.order_by("slug")
-
-
-def model_rows(models: Sequence[RegisteredModel]) -> list[ModelRow]:
-    """The lines for these models, in four queries."""
-    staged: dict[tuple[int, str], list[ModelVersion]] = defaultdict(list)
-    versions = ModelVersion.objects.filter(model__in=models, removed_at=None)
-    for version in versions.filter(stage__in=("Staging", "Production")).order_by("-version"):
-        staged[version.model_id, version.stage].append(version)
-    counts = dict(versions.values_list("model").annotate(Count("pk")).order_by())
-    variants = _by_model(Variant.objects.filter(model__in=models).select_related("version"))
-    active = {row.model_id: row for row in Transition.objects.filter(model__in=models, status__in=ACTIVE)}
-    return [
-        ModelRow(
-            model=model,
-            version_count=counts.get(model.pk, 0),
-            staging=tuple(staged[model.pk, "Staging"]),
-            production=tuple(staged[model.pk, "Production"]),
-            shares=shares_of(variants[model.pk]),
-            active=active.get(model.pk),
-        )
-        for model in models
-    ]
-
-
-def _by_model(variants: Iterable[Variant]) -> dict[int, list[Variant]]:
-    grouped: dict[int, list[Variant]] = defaultdict(list)
-    for variant in variants:
-        grouped[variant.model_id].append(variant)
-    return grouped
+# ---------------------------------------------------------------- a model
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +92,35 @@ class ModelPage:
     history: tuple[Transition, ...]
 
 
-def model_page(model: RegisteredModel) -> ModelPage:
-    variants = tuple(Variant.objects.filter(model=model).select_related("version"))
-    transitions = Transition.objects.filter(model=model).select_related("version", "stable", "previous")
-    active = transitions.filter(status__in=ACTIVE).first()
+def model_page(model: RegisteredModel, reads: ModelReads | None = None) -> ModelPage:
+    known = reads or ModelReads(model)
+    history = known.recent
     return ModelPage(
         model=model,
-        shares=shares_of(variants, _canary_of(active) if active else None),
-        variants=variants,
-        columns=tuple(_column(model, stage) for stage in Stage),
-        active=active,
-        history=tuple(transitions[:20]),
+        shares=shares_of(known.variants, _canary_of(known.active) if known.active else None),
+        variants=known.variants,
+        columns=_columns(model),
+        active=known.active,
+        history=history,
     )
 
 
-def _column(model: RegisteredModel, stage: Stage) -> StageColumn:
-    versions = model.versions.filter(stage=to_mlflow(stage), removed_at=None)
-    shown = tuple(versions.order_by("-version")[:COLUMN_LIMIT])
-    return StageColumn(stage, shown, versions.count() - len(shown) if len(shown) == COLUMN_LIMIT else 0)
+def _columns(model: RegisteredModel) -> tuple[StageColumn, ...]:
+    rows = model.versions.filter(removed_at=None).annotate(
+        place=Window(RowNumber(), partition_by=[F("stage")], order_by=["-version"]),
+        all_there=Window(Count("pk"), partition_by=[F("stage")]),
+    )
+    shown = rows.filter(place__lte=COLUMN_LIMIT).defer(*(set(LARGE) - {"metrics"})).order_by("-version")
+    by_stage: dict[Stage, list[ModelVersion]] = {stage: [] for stage in Stage}
+    for version in shown:
+        version.model = model
+        by_stage[version.domain_stage].append(version)
+    return tuple(StageColumn(stage, tuple(found), _more(found)) for stage, found in by_stage.items())
+
+
+def _more(shown: Sequence[Any]) -> int:
+    """How many there are besides those that are shown."""
+    return shown[0].all_there - len(shown) if shown else 0
 
 
 # ---------------------------------------------------------------- versions
@@ -168,7 +128,8 @@ def _column(model: RegisteredModel, stage: Stage) -> StageColumn:
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
-    """``gates`` has one gate for every stage that the version could go to next, whether or not it is open."""
+    """``gates`` has one gate for every stage that the version could go to next, whether or not it is open; ``reads`` is
+    what was read for it."""
 
     version: ModelVersion
     variant: Variant | None
@@ -178,32 +139,36 @@ class VersionPage:
     aliases: tuple[str, ...]
     gates: tuple[Gate, ...]
     may_request: bool
+    reads: VersionReads
 
 
 def version_page(version: ModelVersion, actor: Actor, now: datetime) -> VersionPage:
-    model = version.model
-    transitions = Transition.objects.filter(model=model).select_related("version")
-    active = transitions.filter(status__in=ACTIVE).first()
-    variant = Variant.objects.filter(version=version).first()
+    model = ModelReads(version.model, about=version)
+    reads = VersionReads(version, model)
+    model.people.name(actor.accounts)
     return VersionPage(
         version=version,
-        variant=variant,
-        next_stages=_askable(version, variant),
-        active=active,
-        transitions=tuple(transitions.filter(version=version)[:20]),
-        aliases=tuple(sorted(alias for alias, number in model.aliases.items() if number == version.version)),
-        gates=_gates(version, active, now),
-        may_request=may(actor.at(model.team_id), Action.REQUEST_TRANSITION),
+        variant=reads.variant,
+        next_stages=_askable(version, reads.variant),
+        transitions=model.recent,
+        active=model.active,
+        aliases=tuple(sorted(alias for alias, number in version.model.aliases.items() if number == version.version)),
+        gates=_gates(reads, now),
+        may_request=may(actor.at(version.model.team_id), Action.REQUEST_TRANSITION),
+        reads=reads,
     )
 
 
-def _gates(version: ModelVersion, active: Transition | None, now: datetime) -> tuple[Gate, ...]:
+def _gates(reads: VersionReads, now: datetime) -> tuple[Gate, ...]:
     """The gates ahead; a change that is waiting is judged by its own policy and approvals."""
+    version, active = reads.version, reads.model.active
     if version.removed_at is not None:
         return ()
     asked = active if active and active.version_id == version.pk and active.kind not in UNGATED else None
+    if asked is not None:
+        reads.model.lists.attach(asked, "approvals", "active_approvals")
     return tuple(
-        gate_of(version, stage, now, transition=asked if asked and asked.to_stage == stage else None)
+        gate_of(version, stage, now, transition=asked if asked and asked.to_stage == stage else None, reads=reads)
         for stage in possible_changes(version.domain_stage)
     )
 
@@ -251,32 +216,49 @@ class TransitionPage:
     freeze: freezes.Freeze | None
     may_override: bool
     may_bypass: bool
-    may_review_bypass: bool
+    why_not_review_bypass: str
+
+    @property
+    def may_review_bypass(self) -> bool:
+        """Whether there is a bypass to review here, and this person can."""
+        return is_to_review(self.transition) and not self.why_not_review_bypass
 
 
-def transition_page(transition: Transition, actor: Actor, now: datetime) -> TransitionPage:
-    variants = Variant.objects.filter(model=transition.model_id).select_related("version")
+def transition_page(
+    transition: Transition, actor: Actor, now: datetime, reads: VersionReads | None = None
+) -> TransitionPage:
+    known = reads or VersionReads(transition.version, ModelReads(transition.model, of=transition))
     missing = still_missing(transition)
-    why_not = why_not_decide(transition, actor, missing)
     here = actor.at(transition.model.team_id)
-    freeze = freeze_of(transition, now)
+    freeze = known.model.freeze(now, transition.override_at) if has_not_begun(transition) else None
     awaiting = transition.status == Status.AWAITING_APPROVAL
+    to_review = is_to_review(transition)
+    persons = _people_of(transition, actor, known) if awaiting or to_review else {}
+    why_not = why_not_decide(transition, actor, missing, persons) if awaiting else ""
     return TransitionPage(
         transition=transition,
-        shares=shares_of(variants, _canary_of(transition)),
+        shares=shares_of(known.model.variants, _canary_of(transition)),
         missing=missing,
         may_decide=awaiting and not why_not,
-        why_not_decide=why_not if awaiting else "",
+        why_not_decide=why_not,
         may_cancel=awaiting and may(here, Action.CANCEL),
-        counted=_counted(transition),
-        gate=_gate_now(transition, now),
+        counted=_counted(transition, known.model),
+        gate=_gate_now(known, transition, now),
         gate_as_asked=_gate_as_asked(transition),
         own_approval=_own_approval(transition, here),
         freeze=freeze,
         may_override=freeze is not None and may(here, Action.OVERRIDE_FREEZE),
-        may_bypass=awaiting and may_bypass(transition, here),
-        may_review_bypass=may_review_bypass(transition, here),
+        may_bypass=awaiting and may_bypass(transition, here, persons),
+        why_not_review_bypass=why_not_review_bypass(transition, actor, persons) if to_review else "",
     )
+
+
+def _people_of(transition: Transition, actor: Actor, reads: VersionReads) -> Mapping[int, Approver]:
+    """Everybody whom one asks about where a person decides on this transition."""
+    decided = (each.person_id for each in standing(transition))
+    granted = [row.granted_by_id for row in reads.waivers if row.granted_by_id] if has_not_begun(transition) else ()
+    bypassed = (transition.bypassed_by_id,) if transition.bypassed_by_id else ()
+    return reads.model.people.known((*actor.accounts, *behind(transition), *decided, *granted, *bypassed))
 
 
 def has_not_begun(transition: Transition) -> bool:
@@ -290,23 +272,34 @@ def freeze_of(transition: Transition, now: datetime) -> freezes.Freeze | None:
     return freezes.holding(transition, now) if has_not_begun(transition) else None
 
 
-def may_bypass(transition: Transition, actor: Actor) -> bool:
+def may_bypass(transition: Transition, actor: Actor, known: Mapping[int, Approver] | None = None) -> bool:
     allowed = set(transition.policy.values.approval.bypass)
     here = actor.at(transition.model.team_id)
     if here.shared or not may(here, Action.BYPASS) or not here.roles & allowed:
         return False
-    return not people.same_people(here.accounts, behind(transition))
+    return not people.same_people(here.accounts, behind(transition), known)
 
 
-def may_review_bypass(transition: Transition, actor: Actor) -> bool:
-    """Whether there is a bypass to review here, and this person took no part in it."""
-    if transition.bypassed_at is None or transition.bypass_reviewed_at is not None:
-        return False
-    return (
-        not actor.shared
-        and not took_part_in_bypass(transition, actor)
-        and may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS)
-    )
+def may_review_bypass(transition: Transition, actor: Actor, known: Mapping[int, Approver] | None = None) -> bool:
+    """Whether there is a bypass to review here, and this person took no part in it. ``known`` is as for
+    ``why_not_decide``."""
+    return is_to_review(transition) and not why_not_review_bypass(transition, actor, known)
+
+
+def is_to_review(transition: Transition) -> bool:
+    """Whether it went on without its approvals, and nobody has looked at that since."""
+    return transition.bypassed_at is not None and transition.bypass_reviewed_at is None
+
+
+def why_not_review_bypass(transition: Transition, actor: Actor, known: Mapping[int, Approver] | None = None) -> str:
+    """Why this person's review would be refused; "" when it would count. ``known`` is as for ``why_not_decide``."""
+    if not may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS):
+        return "Product owners, auditors and administrators review bypasses."
+    if actor.user_id == transition.bypassed_by_id:
+        return "You let it go on, so somebody else reviews it."
+    if actor.shared or took_part_in_bypass(transition, actor, known):
+        return "You took part in it, or several people use this account, so somebody else reviews it."
+    return ""
 
 
 def bypasses_to_review() -> QuerySet[Transition]:
@@ -322,10 +315,10 @@ def _own_approval(transition: Transition, actor: Actor) -> Approval | None:
     return next((each for each in mine if each.person_id == actor.user_id), None)
 
 
-def _gate_now(transition: Transition, now: datetime) -> Gate | None:
+def _gate_now(reads: VersionReads, transition: Transition, now: datetime) -> Gate | None:
     if not has_not_begun(transition):
         return None
-    return gate_of(transition.version, Stage(transition.to_stage), now, transition=transition)
+    return gate_of(reads.version, Stage(transition.to_stage), now, transition=transition, reads=reads)
 
 
 def _gate_as_asked(transition: Transition) -> Gate | None:
@@ -338,16 +331,24 @@ def _canary_of(transition: Transition) -> int | None:
     return transition.version_id if transition.is_active and transition.kind not in UNGATED else None
 
 
-def _counted(transition: Transition) -> tuple[Counted, ...]:
+def _counted(transition: Transition, reads: ModelReads) -> tuple[Counted, ...]:
     if transition.started_at is None:
         return ()
     seen = Observation.objects.filter(model=transition.model_id, until__gt=transition.started_at)
     if transition.finished_at is not None:
         seen = seen.filter(since__lt=transition.finished_at)
     sums = seen.values("version").annotate(requests=Sum("requests"), errors=Sum("errors")).order_by("version")
-    versions = ModelVersion.objects.in_bulk([row["version"] for row in sums])
+    versions = _versions([row["version"] for row in sums], transition, reads)
     counted = [Counted(versions[row["version"]], row["requests"], row["errors"]) for row in sums]
     return tuple(sorted(counted, key=lambda each: (each.version.pk == transition.version_id, each.version.version)))
+
+
+def _versions(keys: Iterable[int], transition: Transition, reads: ModelReads) -> dict[int, ModelVersion]:
+    """By their keys; those that serve, and those that the change is about, have been read."""
+    about = (each for each in (transition.version, transition.stable, transition.previous) if each is not None)
+    known = {each.pk: each for each in (*(variant.version for variant in reads.variants), *about)}
+    others = set(keys) - known.keys()
+    return known | (ModelVersion.objects.in_bulk(others) if others else {})
 
 
 def why_not_decide(
@@ -376,17 +377,13 @@ def _these(keys: Collection[int], known: Mapping[int, Approver] | None) -> list[
     return people.of(keys) if known is None else [known[key] for key in keys if key in known]
 
 
-def waiting_for(actor: Actor) -> list[Transition]:
-    """The transitions on which this person can decide, oldest first."""
-    rows = list(
-        Transition.objects.filter(status=Status.AWAITING_APPROVAL)
-        .select_related("version__model", "model", "policy", "stable")
-        .prefetch_related("approvals")
-        .order_by("requested_at")
-    )
-    concerned = {key for row in rows for key in (*behind(row), *(each.person_id for each in standing(row)))}
-    known = {each.user_id: each for each in people.of(concerned)} if rows else {}
-    return [row for row in rows if not why_not_decide(row, actor, still_missing(row), known)]
+_LARGE = ("description", "metrics", "params", "run_tags", "signature", "flavors")
+NOT_LISTED = (
+    *("gate", "shown", "model__description", "model__tags", "version__model__description", "version__model__tags"),
+    *(f"{version}__{column}" for version in ("version", "stable", "previous") for column in _LARGE),
+)
+"""What no list of transitions shows, and what is large: for those with ``version__model``, ``model``, ``stable`` and
+``previous``."""
 
 
 def running() -> QuerySet[Transition]:
@@ -436,14 +433,6 @@ class RecordFilter:
 def record_entries(wanted: RecordFilter) -> QuerySet[AuditEntry]:
     """Audit entries, newest first."""
     return AuditEntry.objects.filter(**wanted.conditions())
-
-
-def record_of(transition: Transition) -> QuerySet[AuditEntry]:
-    return AuditEntry.objects.filter(transition=transition.pk)
-
-
-def recorded_actions() -> list[str]:
-    return list(AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct())
 
 
 def mirror_state() -> MirrorState | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Case, Exists, F, OuterRef, Q, When, Window
+from django.db.models.functions import RowNumber
 
 from lifecycle.domain import compare
 from lifecycle.domain.differences import MetricLine, Outcome, Schema, TextLine, metric_lines, schema, text_lines
-from lifecycle.domain.stages import Stage, to_mlflow
+from lifecycle.domain.stages import Stage
 from lifecycle.models import ModelVersion, Observation, RegisteredModel, Trial, Variant, VariantRole
 from lifecycle.policies import current_policy
-from lifecycle.versions import facts_of
+from lifecycle.reads import ModelReads, VersionReads
+from lifecycle.versions import Other, facts_of
 
 OFFERED = 50
 """How many versions of a stage the pickers offer, the newest ones. An older one is compared from its own page."""
@@ -43,38 +45,48 @@ class Group:
 
 def offered(model: RegisteredModel, chosen: Iterable[ModelVersion | None] = ()) -> tuple[Group, ...]:
     """What the pickers offer: the newest versions of every stage, and those that are chosen."""
-    groups = []
-    for stage in _PICKER_ORDER:
-        rows = model.versions.filter(stage=to_mlflow(stage), removed_at=None).only("version", "stage", "tags", "model")
-        newest = list(rows.order_by("-version")[: OFFERED + 1])
-        shown = newest[:OFFERED]
-        extra = [each for each in chosen if each and each.domain_stage == stage and each not in shown]
-        if shown or extra:
-            groups.append(Group(stage, tuple(dict.fromkeys((*shown, *extra))), len(newest) > OFFERED))
-    return tuple(groups)
+    place = Window(RowNumber(), partition_by=[F("stage")], order_by=["-version"])
+    rows = model.versions.filter(removed_at=None).annotate(place=place).filter(place__lte=OFFERED + 1)
+    newest: dict[Stage, list[ModelVersion]] = {stage: [] for stage in _PICKER_ORDER}
+    for row in rows.only("version", "stage", "tags", "model").order_by("-version"):
+        newest[row.domain_stage].append(row)
+    groups = (_group(stage, found, chosen) for stage, found in newest.items())
+    return tuple(group for group in groups if group.versions)
+
+
+def _group(stage: Stage, newest: Sequence[ModelVersion], chosen: Iterable[ModelVersion | None]) -> Group:
+    shown = newest[:OFFERED]
+    extra = [each for each in chosen if each and each.domain_stage == stage and each not in shown]
+    return Group(stage, tuple(dict.fromkeys((*shown, *extra))), len(newest) > OFFERED)
 
 
 def usual_pair(model: RegisteredModel) -> tuple[int, int] | None:
     """What people want to compare when they do not say: the version that serves Production and the one beside it, else
     that one and the newest, else the newest two. None for a model with fewer than two versions."""
-    variants = list(Variant.objects.filter(model=model, version__removed_at=None).select_related("version"))
+    newest = model.versions.filter(removed_at=None).order_by("-version").values_list("version", flat=True)[:2]
+    return _usual(ModelReads(model), list(newest))
+
+
+def _usual(reads: ModelReads, newest: Sequence[int]) -> tuple[int, int] | None:
+    """``newest`` are the numbers of the latest two versions at least, newest first."""
+    variants = [each for each in reads.variants if each.version.removed_at is None]
     stable = next((each.version.version for each in variants if each.role == VariantRole.PRODUCTION), None)
     beside = [each.version.version for each in variants if each.version.version != stable and _on_trial(each)]
-    newest = list(model.versions.filter(removed_at=None).order_by("-version").values_list("version", flat=True)[:2])
     if stable is not None and beside:
         return stable, max(beside)
     if stable is not None:
         other = next((each for each in newest if each != stable), None)
         return (stable, other) if other is not None else None
-    return (newest[1], newest[0]) if len(newest) == 2 else None
+    return (newest[1], newest[0]) if len(newest) > 1 else None
 
 
-def beside(version: ModelVersion) -> ModelVersion | None:
-    """Whom people want to compare this version with: what serves Production, and for that the other one of the usual
-    pair. None where the model has no other version."""
-    usual = usual_pair(version.model)
-    number = next((each for each in usual or () if each != version.version), None)
-    return version.model.versions.filter(version=number).first() if number is not None else None
+def beside(reads: VersionReads) -> Other | None:
+    """Whom people want to compare a version with: what serves Production, and for that the other one of the usual pair.
+    None where the model has no other version."""
+    version, others = reads.version, {each.version: each for each in reversed(reads.listed)}
+    newest = sorted({*others, *([] if version.removed_at else [version.version])}, reverse=True)
+    usual = _usual(reads.model, newest)
+    return next((others[each] for each in usual or () if each != version.version), None)
 
 
 def _on_trial(variant: Variant) -> bool:
@@ -86,7 +98,7 @@ def pair(model: RegisteredModel, first: str | None, second: str | None) -> tuple
 
     Raises NotComparableError.
     """
-    usual = usual_pair(model)
+    usual = usual_pair(model) if not (first and second) else None
     if usual is None and not (first and second):
         raise NotComparableError(
             f"{model.name} has only one version, so there is nothing to compare it with."
@@ -186,7 +198,8 @@ def live(first: ModelVersion, second: ModelVersion) -> Live:
     """The latest trial of one of them against the other, whichever way round."""
     either = Q(version=first, stable=second) | Q(version=second, stable=first)
     trials = Trial.objects.filter(either).defer("pending", "canary", "stable_counts")
-    trial = trials.exclude(judged_at=None).first() or trials.first()
+    judged_first = Case(When(judged_at=None, then=1), default=0)
+    trial = trials.order_by(judged_first, "-since", "-id").first()
     if trial is None:
         return Live(why_none=_why_none(first, second))
     canary, stable = (second, first) if trial.version_id == second.pk else (first, second)
@@ -195,8 +208,10 @@ def live(first: ModelVersion, second: ModelVersion) -> Live:
 
 
 def _why_none(first: ModelVersion, second: ModelVersion) -> str:
-    rows = Observation.objects.filter(requests__gt=0)
-    unused = [each.label for each in (first, second) if not rows.filter(version=each).exists()]
+    answered = Observation.objects.filter(version=OuterRef("pk"), requests__gt=0)
+    rows = ModelVersion.objects.filter(pk__in=(first.pk, second.pk))
+    used = set(rows.filter(Exists(answered)).values_list("pk", flat=True))
+    unused = [each.label for each in (first, second) if each.pk not in used]
     if len(unused) == 2:
         return "Neither version has answered a request yet, so there is nothing live to compare."
     if unused:

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet, prefetch_related_objects
 
 from lifecycle import checklists, people, queries, queries_rollbacks, queries_rollouts
-from lifecycle.approvals import behind, required_roles, standing, still_missing, took_part_in_bypass
+from lifecycle.approvals import behind, required_roles, standing, still_missing
 from lifecycle.bindings import EXPIRED, shown_of
 from lifecycle.checklists import Change, Checklist
 from lifecycle.domain import binding
@@ -20,6 +20,7 @@ from lifecycle.domain.stages import Stage
 from lifecycle.freezes import Freeze
 from lifecycle.models import Approval, AuditEntry, Status, Transition
 from lifecycle.queries import TransitionPage, freeze_of, has_not_begun
+from lifecycle.reads import VersionReads
 
 WAITING = (Status.AWAITING_APPROVAL, Status.APPROVED)
 NAMED = 5
@@ -47,18 +48,65 @@ class Inbox:
 
 
 def inbox(actor: Actor) -> Inbox:
-    """What no role of theirs lets them do is not looked for: every page asks for this."""
-    decides, reviews = _somewhere(actor, Action.APPROVE), _somewhere(actor, Action.REVIEW_BYPASS)
+    """What no role of theirs lets them do is not looked for."""
+    rows = _candidates(actor).select_related("version__model", "model", "policy", "stable", "previous")
+    return _sorted(rows.defer(*queries.NOT_LISTED), actor)
+
+
+def count(actor: Actor) -> int:
+    """As ``inbox(actor).count``: every page's frame asks for this, so no more is read than it takes to decide."""
+    return _sorted(_candidates(actor).select_related("model", "policy").only(*_DECIDES), actor).count
+
+
+_DECIDES = (
+    *("kind", "status", "to_stage", "steps", "step", "step_since", "asks_person", "digest", "requested_at"),
+    *("requested_by", "asked_by", "bypassed_at", "bypassed_by", "bypass_reviewed_at"),
+    *("rollback_by", "rollback_requested_at", "traffic_back_at", "reviewed_at"),
+    *("model__team", "policy__body"),
+)
+
+
+def _candidates(actor: Actor) -> QuerySet[Transition]:
+    """What could wait for somebody with these roles; each part is found by an index of its own."""
+    rows = Transition.objects.order_by()
+    parts: list[QuerySet[Transition]] = []
+    if _somewhere(actor, Action.APPROVE):
+        reviews = queries_rollbacks.to_review()[: queries_rollbacks.MOST_REVIEWS]
+        parts += [rows.filter(status=Status.AWAITING_APPROVAL), rows.filter(pk__in=reviews.values("pk"))]
+    if _somewhere(actor, Action.ADVANCE_ROLLOUT):
+        parts.append(rows.filter(status=Status.RUNNING, asks_person=True))
+    if _somewhere(actor, Action.REVIEW_BYPASS):
+        parts.append(queries.bypasses_to_review().select_related(None).order_by())
+    keys = [part.values("pk") for part in parts]
+    return rows.filter(pk__in=keys[0].union(*keys[1:], all=True)) if keys else rows.none()
+
+
+def _sorted(rows: QuerySet[Transition], actor: Actor) -> Inbox:
+    """Each kind by itself, in its order, and without what this person can't do: three queries in all."""
+    found = sorted(rows, key=lambda row: (row.requested_at, row.pk))
+    awaiting = [row for row in found if row.status == Status.AWAITING_APPROVAL]
+    prefetch_related_objects(awaiting, "approvals")
+    known = people.by_key({*actor.accounts, *(key for row in found for key in _took_part(row))} if found else ())
+    asking = [row for row in found if row.status == Status.RUNNING and queries_rollouts.is_asked(row, actor, known)]
+    bypassed = [row for row in found if queries.may_review_bypass(row, actor, known)]
     return Inbox(
-        waiting=queries.waiting_for(actor) if decides else (),
-        asking=queries_rollouts.asking(actor) if _somewhere(actor, Action.ADVANCE_ROLLOUT) else (),
-        bypasses=[row for row in bypasses() if queries.may_review_bypass(row, actor)] if reviews else (),
-        reviews=queries_rollbacks.reviews_for(actor) if decides else (),
+        waiting=[row for row in awaiting if not queries.why_not_decide(row, actor, still_missing(row), known)],
+        asking=sorted(asking, key=lambda row: (row.step_since or row.requested_at, row.pk)),
+        bypasses=sorted(bypassed, key=lambda row: (row.bypassed_at or row.requested_at, row.pk)),
+        reviews=queries_rollbacks.reviews_among(found, actor, known),
     )
 
 
 def _somewhere(actor: Actor, action: Action) -> bool:
     return may(replace(actor, roles=actor.any_roles), action)
+
+
+def _took_part(row: Transition) -> set[int]:
+    """The accounts that have to do with it, as far as that keeps somebody from deciding."""
+    named = {row.bypassed_by_id, row.rollback_by_id, *behind(row)}
+    if row.status == Status.AWAITING_APPROVAL:
+        named.update(each.person_id for each in standing(row))
+    return {key for key in named if key is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +187,10 @@ class Case:
     why_not_review: str
 
 
-def case_of(transition: Transition, actor: Actor, now: datetime) -> Case:
+def case_of(transition: Transition, actor: Actor, now: datetime, reads: VersionReads | None = None) -> Case:
+    """``reads`` is what a page has read of the version."""
     prefetch_related_objects([transition], "approvals")
-    page = queries.transition_page(transition, actor, now)
+    page = queries.transition_page(transition, actor, now, reads)
     shown = _shown(page)
     given = _given(transition, _changed(transition, shown), now)
     if any(each.void and each.row.stands for each in given):
@@ -154,7 +203,7 @@ def case_of(transition: Transition, actor: Actor, now: datetime) -> Case:
         given=given,
         expires=transition.policy.values.approval.expires,
         confirms=confirms(transition, actor, now),
-        why_not_review=why_not_review_bypass(transition, actor),
+        why_not_review=page.why_not_review_bypass,
     )
 
 
@@ -204,17 +253,6 @@ def bypasses() -> Sequence[Transition]:
     return list(queries.bypasses_to_review().select_related("stable", "previous").order_by("bypassed_at", "pk"))
 
 
-def why_not_review_bypass(transition: Transition, actor: Actor) -> str:
-    """Why this person's review would be refused; "" when it would count."""
-    if not may(actor.at(transition.model.team_id), Action.REVIEW_BYPASS):
-        return "Product owners, auditors and administrators review bypasses."
-    if actor.user_id == transition.bypassed_by_id:
-        return "You let it go on, so somebody else reviews it."
-    if actor.shared or took_part_in_bypass(transition, actor):
-        return "You took part in it, or several people use this account, so somebody else reviews it."
-    return ""
-
-
 # ---------------------------------------------------------------- who came first
 
 
@@ -243,5 +281,5 @@ def transitions(*, status: str = "", model: str = "", actor: Actor | None = None
     if model:
         rows = rows.filter(model__name=model)
     if actor is not None:
-        rows = rows.filter(pk__in=[row.pk for row in queries.waiting_for(actor)])
+        rows = rows.filter(pk__in=[row.pk for row in inbox(actor).waiting])
     return rows.prefetch_related("approvals", "effects")

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
 
 from lifecycle.domain.permissions import Action, Actor, may
 from lifecycle.domain.policy import Retention
 from lifecycle.domain.retention import Delete, Flag, Keep, Protection, Verdict, judge
 from lifecycle.domain.stages import Stage, to_mlflow
 from lifecycle.models import Deletion, DeletionStatus, Hold, ModelVersion, RetentionRun, StagingFlag
-from lifecycle.protections import Protections, Retentions, protections
+from lifecycle.protections import NONE_PROTECTED, Protections, Retentions, protections, protections_of
+from lifecycle.reads import VersionReads
 
 BATCH = 200
 """Versions held in memory at a time."""
@@ -52,7 +54,7 @@ def expired(retentions: Retentions, protected: Protections, now: datetime) -> It
 
 def judged(now: datetime) -> Iterator[tuple[ModelVersion, Verdict]]:
     """Every version in Archived and Staging, and what becomes of it."""
-    protected, retentions = protections(), Retentions(now)
+    protected, retentions = protections(), Retentions()
     for stage in (Stage.ARCHIVED, Stage.STAGING):
         for batch in batches(in_stage(stage)):
             yield from ((row, judge(protected.candidate(row), retentions.of(row.model), now)) for row in batch)
@@ -79,7 +81,7 @@ class Outlook:
 
 def outlook(now: datetime) -> Outlook:
     """What becomes of the versions in Archived."""
-    protected, retentions = protections(), Retentions(now)
+    protected, retentions = protections(), Retentions()
     going: list[tuple[datetime, int]] = []
     kept: list[tuple[int, Protection]] = []
     due = later = 0
@@ -169,6 +171,30 @@ def runs() -> QuerySet[RetentionRun]:
     return RetentionRun.objects.all()
 
 
+def counts() -> dict[str, int]:
+    """How many lines the lists of the page have that are counted in the database, by their names: in one query."""
+    lists: dict[str, QuerySet[Any]] = {
+        "stuck": stuck(),
+        "holds": holds_in_force(),
+        "staging": flagged_stays(),
+        "deleted": deleted(),
+        "runs": runs(),
+    }
+    first, *rest = (
+        rows.select_related(None).order_by().values(list_name=Value(name)).annotate(lines=Count("pk"))
+        for name, rows in lists.items()
+    )
+    found = first.union(*rest, all=True).values_list("list_name", "lines")
+    return dict.fromkeys(lists, 0) | dict(found)
+
+
+def latest_runs() -> tuple[RetentionRun | None, RetentionRun | None]:
+    """The clean-up that runs, and the last one that has ended."""
+    rows = list(RetentionRun.objects.order_by("-running", "-started_at", "-pk")[:2])
+    running = rows.pop(0) if rows and rows[0].running else None
+    return running, next(iter(rows), None)
+
+
 def running_clean_up() -> RetentionRun | None:
     return RetentionRun.objects.filter(running=True).first()
 
@@ -194,28 +220,32 @@ class VersionRetention:
     may_hold: bool
 
 
-def version_retention(version: ModelVersion, actor: Actor, now: datetime) -> VersionRetention:
-    verdict = _verdict(version, now)
-    hold = Hold.objects.filter(version=version, released_at=None).first()
-    deletion = Deletion.objects.filter(version=version).first()
+def version_retention(
+    version: ModelVersion, actor: Actor, now: datetime, reads: VersionReads | None = None
+) -> VersionRetention:
+    known = reads or VersionReads(version)
+    verdict = _verdict(known, now)
+    deletion = known.deletion
     stale = deletion is not None and deletion.status == DeletionStatus.DONE and version.removed_at is None
     kinds = {Keep: "keep", Flag: "flag", Delete: "delete"}
     return VersionRetention(
         verdict_is=kinds[type(verdict)] if verdict else "none",
         until=_goes_at(verdict) if verdict else None,
         why=verdict.why.label if isinstance(verdict, Keep) and verdict.why else "",
-        hold=hold,
+        hold=known.hold,
         deletion=None if stale else deletion,
-        retention=Retentions(now).of(version.model),
+        retention=known.model.policy(now).values.retention,
         may_hold=may(actor.at(version.model.team_id), Action.PLACE_HOLD) and version.removed_at is None,
     )
 
 
-def _verdict(version: ModelVersion, now: datetime) -> Verdict | None:
+def _verdict(known: VersionReads, now: datetime) -> Verdict | None:
+    version = known.version
     if version.removed_at is not None or version.domain_stage not in (Stage.STAGING, Stage.ARCHIVED):
         return None
-    candidate = protections(version.model).candidate(version)
-    return judge(candidate, Retentions(now).of(version.model), now)
+    # What stays in Staging is flagged, whatever protects it.
+    protected = protections_of(known) if version.domain_stage == Stage.ARCHIVED else NONE_PROTECTED
+    return judge(protected.candidate(version), known.model.policy(now).values.retention, now)
 
 
 # ---------------------------------------------------------------- when the next clean-up starts
@@ -223,7 +253,11 @@ def _verdict(version: ModelVersion, now: datetime) -> Verdict | None:
 
 def next_clean_up(now: datetime) -> datetime | None:
     """When the next daily clean-up starts; None when it is due. One that failed is tried again earlier."""
-    last = RetentionRun.objects.filter(running=False).first()
+    return next_after(RetentionRun.objects.filter(running=False).first(), now)
+
+
+def next_after(last: RetentionRun | None, now: datetime) -> datetime | None:
+    """As ``next_clean_up``, where the last one that has ended is known."""
     if last is None:
         return None
     pause = timedelta(seconds=settings.RETENTION_SECONDS)

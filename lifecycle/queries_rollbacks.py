@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from statistics import median
 
-from django.db.models import F, Min, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet
 
 from lifecycle import disagreements, people
+from lifecycle.domain.approval import Approver
 from lifecycle.domain.effects import SERVER
 from lifecycle.domain.permissions import STAGEGATE, Action, Actor, may
 from lifecycle.domain.stages import Stage
-from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
     Disagreement,
+    Effect,
     Kind,
     ModelVersion,
     RegisteredModel,
     Status,
     Transition,
-    Variant,
     VariantRole,
 )
-from lifecycle.queries_serving import failing
+from lifecycle.queries_serving import failing_in
+from lifecycle.reads import LARGE, SLIM, ModelReads
 from lifecycle.rollbacks import (
     GIVES_WAY,
     can_be_replaced,
     drill_refusal,
     gives_way,
-    is_warm,
     replaced_by,
-    warm_among,
-    who_could_come_back,
 )
 
 FIVE_MINUTES = timedelta(minutes=5)
@@ -120,47 +118,45 @@ class Offers:
         return self.turn_back or self.emergency
 
 
-def offers(model: RegisteredModel, actor: Actor) -> Offers:
-    """What this person can do about what the model serves, in about ten queries."""
-    actor = actor.at(model.team_id)
-    rows = Transition.objects.filter(model=model, status__in=ACTIVE)
-    active = rows.select_related("model", "version", "stable", "previous").first()
-    serving = production_version(model)
+def offers(model: RegisteredModel, actor: Actor, reads: ModelReads | None = None) -> Offers:
+    """What this person can do about what the model serves; ``reads`` is what a page has read of it."""
+    actor, known = actor.at(model.team_id), reads or ModelReads(model)
     found: dict[str, RollbackOffer | None] = {}
     another = None
     if may(actor, Action.ROLL_BACK):
-        found = _to_roll_back(model, serving, active)
-        another = _to_go_another_way(active) if active and serving and can_be_replaced(active) else None
-    if may(actor, Action.DRILL) and serving is not None:
-        found["drill"] = _to_drill(serving, active)
+        found = _to_roll_back(known)
+        replaceable = known.production is not None and known.active is not None and can_be_replaced(known.active)
+        another = _to_go_another_way(known.active, known) if known.active and replaceable else None
+    if may(actor, Action.DRILL) and known.production is not None:
+        found["drill"] = _to_drill(known.production, known)
     if may(actor, Action.RECONCILE):
-        found["reconcile"] = _to_reconcile(model, active)
+        found["reconcile"] = _to_reconcile(known)
     return Offers(another=another, **found)
 
 
-def offers_here(transition: Transition, actor: Actor) -> Offers | None:
+def offers_here(transition: Transition, actor: Actor, reads: ModelReads | None = None) -> Offers | None:
     """Those that belong on a transition's page: of a change that runs, and of a promotion whose version serves now."""
+    known = reads or ModelReads(transition.model)
     if transition.status == Status.APPROVED and transition.kind not in GIVES_WAY:
         allowed = may(actor.at(transition.model.team_id), Action.ROLL_BACK)
-        return Offers(turn_back=_to_turn_back(transition)) if allowed else Offers()
+        return Offers(turn_back=_to_turn_back(transition, known)) if allowed else Offers()
     if transition.status in EXECUTING and transition.kind not in GIVES_WAY:
-        return offers(transition.model, actor)
+        return offers(transition.model, actor, known)
     promoted = transition.kind == Kind.PROMOTION and transition.status == Status.FINISHED
     if not (promoted and transition.to_stage == Stage.PRODUCTION):
         return None
-    serving = production_version(transition.model)
-    return offers(transition.model, actor) if serving and serving.pk == transition.version_id else None
+    serving = known.production
+    return offers(transition.model, actor, known) if serving and serving.pk == transition.version_id else None
 
 
-def _to_roll_back(
-    model: RegisteredModel, serving: ModelVersion | None, active: Transition | None
-) -> dict[str, RollbackOffer | None]:
-    target = previous_version(model, serving) if serving else None
+def _to_roll_back(reads: ModelReads) -> dict[str, RollbackOffer | None]:
+    serving, active = reads.production, reads.active
+    target = reads.previous(serving) if serving else None
     if active is not None and active.status in EXECUTING and active.kind not in GIVES_WAY:
         nothing_else = active.status == Status.APPROVED and target is None
         if nothing_else or not gives_way(active):
-            return {"turn_back": _to_turn_back(active)}
-    found = {"withdraw": _to_withdraw(model, serving)}
+            return {"turn_back": _to_turn_back(active, reads)}
+    found = {"withdraw": _to_withdraw(reads)}
     if serving is None:
         return found
     if target is None:
@@ -168,15 +164,16 @@ def _to_roll_back(
         nothing = {
             deed.value: RollbackOffer(deed, refusal=why, version=serving) for deed in (Deed.EMERGENCY, Deed.GRACEFUL)
         }
-        return {**found, **nothing, "stop": _to_stop(model, serving, active)}
+        return {**found, **nothing, "stop": _to_stop(serving, active)}
+    warm = reads.is_warm(target)
     return {
         **found,
-        "emergency": _to_go_back(Deed.EMERGENCY, serving, target, active),
-        "graceful": _to_go_back(Deed.GRACEFUL, serving, target, active),
+        "emergency": _to_go_back(Deed.EMERGENCY, serving, target, active, warm=warm),
+        "graceful": _to_go_back(Deed.GRACEFUL, serving, target, active, warm=warm),
     }
 
 
-def _to_turn_back(running: Transition) -> RollbackOffer:
+def _to_turn_back(running: Transition, reads: ModelReads) -> RollbackOffer:
     if running.status == Status.ROLLING_BACK:
         return RollbackOffer(Deed.TURN_BACK, refusal=_under_way(running), version=running.version)
     if running.stable is None:
@@ -188,7 +185,7 @@ def _to_turn_back(running: Transition) -> RollbackOffer:
     return RollbackOffer(
         Deed.TURN_BACK,
         f"100 % of {running.model.name} goes back to {running.stable.label} at once, and {running.version.label} "
-        f"stays in {running.from_stage}.{_although(running.model, running.stable)}",
+        f"stays in {running.from_stage}.{_although(running.stable, reads)}",
         version=running.version,
         target=running.stable,
         warm=True,
@@ -207,15 +204,16 @@ LATEST_STARTS = 3
 """Where none of so many starts names an error, there is none to be shown."""
 
 
-def _to_go_another_way(running: Transition) -> WayOut:
-    could = who_could_come_back(running.model, running.version, besides=running.previous)
+def _to_go_another_way(running: Transition, reads: ModelReads) -> WayOut:
+    out = (running.version_id, running.previous_id)
+    could = [each for each in reads.could_come_back if each.pk not in out]
+    reads.lists.attach(running, "effects", "active_effects")
     shown = could[:TARGETS_SHOWN]
-    warm = warm_among(shown)
     leaves = _LEAVES[Deed.EMERGENCY if running.emergency else Deed.GRACEFUL]
     return WayOut(
         transition=running,
         wait=server_wait(running),
-        targets=tuple(_instead(running, each, warm=each.pk in warm) for each in shown),
+        targets=tuple(_instead(running, each, warm=reads.is_warm(each)) for each in shown),
         older=len(could) - len(shown),
         stop=_stop_instead(running, running.previous) if running.previous else None,
         meanwhile=f"{_given_up(running.previous)} {running.version.label} {leaves}, as it was to be.",
@@ -253,13 +251,16 @@ def server_wait(transition: Transition) -> ServerWait | None:
     goes = transition.kind == Kind.ROLLBACK and transition.status == Status.ROLLING_BACK
     if version is None or not goes or transition.traffic_back_at is not None:
         return None
-    starts = transition.effects.filter(kind=SERVER, payload__version=version.version)
-    found = starts.aggregate(since=Min("intended_at"), starts=Sum("attempts"))
-    if found["since"] is None:
+    starts = [each for each in transition.effects.all() if _starts(each, version)]
+    if not starts:
         return None
-    latest = starts.order_by("-pk").values_list("last_error", "payload")[:LATEST_STARTS]
-    errors = (error or payload.get("after", "") for error, payload in latest)
-    return ServerWait(version, found["since"], found["starts"], _end_of(next(filter(None, errors), "")))
+    errors = (each.last_error or each.payload.get("after", "") for each in starts[: -LATEST_STARTS - 1 : -1])
+    since, count = min(each.intended_at for each in starts), sum(each.attempts for each in starts)
+    return ServerWait(version, since, count, _end_of(next(filter(None, errors), "")))
+
+
+def _starts(effect: Effect, version: ModelVersion) -> bool:
+    return effect.kind == SERVER and effect.payload.get("version") == version.version
 
 
 def _end_of(error: str) -> str:
@@ -267,9 +268,9 @@ def _end_of(error: str) -> str:
     return error if len(error) <= SHOWN_ERROR else f"…{error[-SHOWN_ERROR:]}"
 
 
-def _although(model: RegisteredModel, target: ModelVersion) -> str:
+def _although(target: ModelVersion, reads: ModelReads) -> str:
     """What speaks against sending everything there, where that version fails itself."""
-    return next((f" But {each.in_short}" for each in failing(model) if each.version.pk == target.pk), "")
+    return next((f" But {each.in_short}" for each in failing_in(reads) if each.version.pk == target.pk), "")
 
 
 _LEAVES = {
@@ -278,15 +279,16 @@ _LEAVES = {
 }
 
 
-def _to_go_back(deed: Deed, serving: ModelVersion, target: ModelVersion, active: Transition | None) -> RollbackOffer:
-    warm = is_warm(target)
+def _to_go_back(
+    deed: Deed, serving: ModelVersion, target: ModelVersion, active: Transition | None, *, warm: bool
+) -> RollbackOffer:
     when = "at once" if warm else "as soon as its server has started"
     words = f"100 % of {serving.model.name} goes back to {target.label} {when}, and {serving.label} {_LEAVES[deed]}."
     return RollbackOffer(deed, words + _beside(active), version=serving, target=target, warm=warm)
 
 
-def _to_stop(model: RegisteredModel, serving: ModelVersion, active: Transition | None) -> RollbackOffer:
-    words = f"{_nobody_serves(model)} {serving.label} is archived."
+def _to_stop(serving: ModelVersion, active: Transition | None) -> RollbackOffer:
+    words = f"{_nobody_serves(serving.model)} {serving.label} is archived."
     return RollbackOffer(Deed.STOP, words + _beside(active), version=serving)
 
 
@@ -308,11 +310,11 @@ def _beside(active: Transition | None) -> str:
     return f" The {active.get_kind_display()} that is being carried out is ended."
 
 
-def _to_withdraw(model: RegisteredModel, serving: ModelVersion | None) -> RollbackOffer | None:
-    staged = Variant.objects.filter(model=model, role=VariantRole.STAGING).select_related("version").first()
+def _to_withdraw(reads: ModelReads) -> RollbackOffer | None:
+    staged = next((each for each in reads.variants if each.role == VariantRole.STAGING), None)
     if staged is None:
         return None
-    version = staged.version
+    version, serving = staged.version, reads.production
     users = f"its {staged.weight} % of requests go to {serving.label}" if serving else "nobody serves its requests"
     opening = f"{version.label} goes back to Development"
     idle = "from where it can be asked for again. It gets no requests in Staging as it is."
@@ -320,15 +322,15 @@ def _to_withdraw(model: RegisteredModel, serving: ModelVersion | None) -> Rollba
     return RollbackOffer(Deed.WITHDRAW, words, version=version, target=serving, warm=serving is not None)
 
 
-def _to_drill(serving: ModelVersion, active: Transition | None) -> RollbackOffer:
-    target = previous_version(serving.model, serving)
+def _to_drill(serving: ModelVersion, reads: ModelReads) -> RollbackOffer:
+    target, active = reads.previous(serving), reads.active
     if active is not None:
         why = f"{active.version.label} to {active.to_stage} is {active.get_status_display()}; drill when that is over."
         return RollbackOffer(Deed.DRILL, refusal=why, version=serving, target=target)
     if target is None:
         why = f"{serving.label} is the first version in Production; there is none to practise going back to."
         return RollbackOffer(Deed.DRILL, refusal=why, version=serving)
-    refusal = drill_refusal(serving, target)
+    refusal = drill_refusal(serving, target, reads)
     if refusal is not None:
         return RollbackOffer(Deed.DRILL, refusal=str(refusal), version=serving, target=target)
     words = (
@@ -338,23 +340,18 @@ def _to_drill(serving: ModelVersion, active: Transition | None) -> RollbackOffer
     return RollbackOffer(Deed.DRILL, words, version=serving, target=target, warm=True)
 
 
-def _to_reconcile(model: RegisteredModel, active: Transition | None) -> RollbackOffer | None:
-    if not Disagreement.objects.filter(model=model).exists():
+def _to_reconcile(reads: ModelReads) -> RollbackOffer | None:
+    if not reads.wrong:
         return None
+    active = reads.active
     if active is not None:
         why = f"{active.version.label} to {active.to_stage} is {active.get_status_display()}; that has to end first."
         return RollbackOffer(Deed.RECONCILE, refusal=why)
-    version = disagreements.main_version(model)
     words = "The gateway's weights, and the stages and aliases in MLflow, become again what Stagegate left there."
-    return RollbackOffer(Deed.RECONCILE, words, version=version)
+    return RollbackOffer(Deed.RECONCILE, words, version=disagreements.main_among(reads.variants))
 
 
 # ---------------------------------------------------------------- what disagrees
-
-
-def disagreements_of(model: RegisteredModel) -> Sequence[Disagreement]:
-    """What is not as Stagegate left it; each row as text is a sentence."""
-    return list(Disagreement.objects.filter(model=model).select_related("version"))
 
 
 def disagreements_everywhere(*, limit: int = 20) -> Sequence[Disagreement]:
@@ -408,8 +405,31 @@ class TimingSummary:
 
 def timings(model: RegisteredModel | None = None, *, limit: int = 20) -> list[Timing]:
     """The latest rollbacks and drills whose traffic was seen to be back, newest first, of one model or of all."""
-    rows = _timed(model).select_related("model", "version", "stable", "previous").order_by("-rollback_requested_at")
-    return [_timing(row) for row in rows[:limit]]
+    rows = _timed(model).select_related("model", "version", "stable", "previous").defer("gate", "shown", *SLIM)
+    return [_timing(row) for row in rows.order_by("-rollback_requested_at")[:limit]]
+
+
+def also_timings(reads: ModelReads, *, limit: int) -> None:
+    """Let ``timings_in``, of so many, and ``timing_summary_in`` be read with what else is read of the model."""
+    timed = _timed(reads.model).order_by("-rollback_requested_at")
+    latest = timed.defer("gate", "shown", "target")[:limit]
+    concerned = Q()
+    for name in ("version", "stable", "previous"):
+        concerned |= Q(pk__in=timed.values(name)[:limit])
+    reads.lists.add(
+        timed=timed.only("rollback_requested_at", "traffic_back_at"),
+        latest_timed=latest,
+        timed_versions=ModelVersion.objects.filter(concerned).defer(*LARGE).order_by("version"),
+    )
+
+
+def timings_in(reads: ModelReads) -> list[Timing]:
+    """As ``timings``, of one model, as it has been read."""
+    versions = {each.pk: each for each in reads.lists["timed_versions"]}
+    for row in reads.lists["latest_timed"]:
+        row.model, row.version = reads.model, versions[row.version_id]
+        row.stable, row.previous = versions.get(row.stable_id), versions.get(row.previous_id)
+    return [_timing(row) for row in reads.lists["latest_timed"]]
 
 
 def timing_of(transition: Transition) -> Timing | None:
@@ -421,7 +441,15 @@ def timing_of(transition: Transition) -> Timing | None:
 
 def timing_summary(model: RegisteredModel | None = None) -> TimingSummary:
     """Over all rollbacks and drills of one model, or of all."""
-    moments = _timed(model).values_list("rollback_requested_at", "traffic_back_at")
+    return _summary(_timed(model).values_list("rollback_requested_at", "traffic_back_at"))
+
+
+def timing_summary_in(reads: ModelReads) -> TimingSummary:
+    """As ``timing_summary``, of one model, as it has been read."""
+    return _summary((row.rollback_requested_at, row.traffic_back_at) for row in reads.lists["timed"])
+
+
+def _summary(moments: Iterable[tuple[datetime | None, datetime | None]]) -> TimingSummary:
     seconds = [(back - asked).total_seconds() for asked, back in moments if asked is not None and back is not None]
     return TimingSummary(
         count=len(seconds),
@@ -459,6 +487,10 @@ def _kind_of(row: Transition) -> TimingKind:
 # ---------------------------------------------------------------- reviews
 
 
+MOST_REVIEWS = 20
+"""Of the rollbacks that nobody has reviewed, people are shown the newest of their own."""
+
+
 def to_review(model: RegisteredModel | None = None) -> QuerySet[Transition]:
     """Rollbacks that nobody else has looked at since, newest first."""
     over = Q(traffic_back_at__isnull=False) | ~Q(status__in=ACTIVE)
@@ -473,23 +505,26 @@ def asks_for_review(transition: Transition) -> bool:
     return gone_back and over and transition.reviewed_at is None
 
 
-def why_not_review(transition: Transition, actor: Actor) -> str:
-    """Why this person's review would be refused; "" when it would count."""
+def why_not_review(transition: Transition, actor: Actor, known: Mapping[int, Approver] | None = None) -> str:
+    """Why this person's review would be refused; "" when it would count. ``known`` are the people concerned by their
+    keys, where they have been read."""
     if not may(actor.at(transition.model.team_id), Action.APPROVE):
         return "Product owners and ML engineers review rollbacks."
-    if _own(actor, [transition]):
+    if _own(actor, [transition], known):
         return "You rolled back, so somebody else reviews it."
     return ""
 
 
-def _own(actor: Actor, rows: Sequence[Transition]) -> frozenset[int]:
+def _own(actor: Actor, rows: Sequence[Transition], known: Mapping[int, Approver] | None = None) -> frozenset[int]:
     """Those who rolled back one of these, as far as they are this person, by whatever account."""
     who = {row.rollback_by_id for row in rows if row.rollback_by_id}
-    return people.same_people(who, actor.accounts) if who else frozenset()
+    return people.same_people(who, actor.accounts, known) if who else frozenset()
 
 
-def reviews_for(actor: Actor, *, limit: int = 20) -> list[Transition]:
-    """The rollbacks that wait for somebody like this person to review them, newest first."""
-    rows = [row for row in to_review()[:limit] if may(actor.at(row.model.team_id), Action.APPROVE)]
-    own = _own(actor, rows)
-    return [row for row in rows if row.rollback_by_id not in own]
+def reviews_among(rows: Iterable[Transition], actor: Actor, known: Mapping[int, Approver]) -> list[Transition]:
+    """Those of these that are rollbacks and wait for somebody like this person to review them, newest first; ``known``
+    are the people who rolled back, and this person, by their keys."""
+    waiting = [row for row in rows if asks_for_review(row) and may(actor.at(row.model.team_id), Action.APPROVE)]
+    own = _own(actor, waiting, known)
+    theirs = [row for row in waiting if row.rollback_by_id not in own]
+    return sorted(theirs, key=lambda row: row.rollback_requested_at or row.requested_at, reverse=True)[:MOST_REVIEWS]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, or_
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet, Window
 from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import RowNumber
 
 from lifecycle import people
 from lifecycle.approvals import behind
 from lifecycle.domain import compare, observations, shadow, strategies
+from lifecycle.domain.approval import Approver
 from lifecycle.domain.course import Binned, Point, bin_of, classes_by_count, point, width_for
 from lifecycle.domain.drift import NotComparableError, distance
 from lifecycle.domain.observations import Counts
@@ -24,7 +28,6 @@ from lifecycle.domain.plan import PlannedStep, load_step
 from lifecycle.domain.policy import Policy
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.words import counted, length, listed, percent
-from lifecycle.history import production_version
 from lifecycle.models import (
     AuditEntry,
     Kind,
@@ -36,10 +39,8 @@ from lifecycle.models import (
     Trial,
     Verdict,
 )
-from lifecycle.policies import current_policy
-
-VERDICTS_SHOWN = 50
-
+from lifecycle.reads import VERDICTS_SHOWN, ModelReads, VersionReads, of_transition
+from lifecycle.together import Together
 
 # ---------------------------------------------------------------- what the judge says
 
@@ -99,23 +100,25 @@ def _standing(trial: Trial | None) -> Standing | None:
     return Standing(trial=trial, verdict=verdict, canary=canary, stable=stable)
 
 
-def standing_of_transition(transition: Transition) -> Standing | None:
+def standing_of_transition(transition: Transition, reads: ModelReads | None = None) -> Standing | None:
     """What is judged now, else what was judged last; None while no step has been judged."""
-    trials = Trial.objects.filter(transition=transition).select_related("version", "stable")
-    return _standing(trials.order_by("-since", "-id").first())
+    known = reads or ModelReads(transition.model, of=transition)
+    return _standing(next(iter(known.trials_of(transition)), None))
 
 
-def standing_of_version(version: ModelVersion) -> Standing | None:
+def standing_of_version(version: ModelVersion, reads: ModelReads | None = None) -> Standing | None:
     """What is judged of a version that serves, outside of a rollout."""
     kinds = (compare.Trial.STAGING, compare.Trial.PRODUCTION)
-    trials = Trial.objects.filter(version=version, kind__in=kinds, until=None).select_related("version", "stable")
-    return _standing(trials.first())
+    known = reads or ModelReads(version.model)
+    return _standing(
+        next((each for each in known.trials if each.version_id == version.pk and each.kind in kinds), None)
+    )
 
 
-def standing_of_model(model: RegisteredModel) -> Standing | None:
+def standing_of_model(model: RegisteredModel, reads: ModelReads | None = None) -> Standing | None:
     """What is judged of the version that serves Production; None while a rollout is judged instead."""
-    trials = Trial.objects.filter(model=model, kind=compare.Trial.PRODUCTION, until=None)
-    return _standing(trials.select_related("version", "stable").first())
+    known = reads or ModelReads(model)
+    return _standing(next((each for each in known.trials if each.kind == compare.Trial.PRODUCTION), None))
 
 
 def verdicts_of(trials: QuerySet[Trial]) -> QuerySet[Verdict]:
@@ -162,9 +165,8 @@ def steps_of(transition: Transition, reached: Mapping[int, datetime], now: datet
     return tuple(lines)
 
 
-def steps_reached(transition: Transition, now: datetime) -> tuple[StepLine, ...]:
-    """The steps with when each was reached, by the record."""
-    entries = AuditEntry.objects.filter(transition=transition.pk, action="step_reached").order_by("id")[:100]
+def steps_told(transition: Transition, entries: Iterable[AuditEntry], now: datetime) -> tuple[StepLine, ...]:
+    """The steps with when each was reached, by these entries of the record, oldest first."""
     return steps_of(transition, _reached(transition, entries), now)
 
 
@@ -246,11 +248,13 @@ def _why_not_onward(transition: Transition, plans: Sequence[PlannedStep], actor:
     return why_not_past(transition, plans[transition.step], actor)
 
 
-def why_not_past(transition: Transition, step: PlannedStep, actor: Actor) -> str:
+def why_not_past(
+    transition: Transition, step: PlannedStep, actor: Actor, known: Mapping[int, Approver] | None = None
+) -> str:
     """Where the policy asks for a person, it is one with that role who did not ask for the change."""
     if step.asks is None:
         return ""
-    if people.same_people(actor.accounts, behind(transition)):
+    if people.same_people(actor.accounts, behind(transition), known):
         return "You asked for this change, so somebody else has to let it go on from here."
     if actor.shared:
         return "Several people use this account, so its yes would be nobody's: somebody else has to let it go on."
@@ -390,17 +394,25 @@ class RolloutPage:
         return next((line for line in self.steps if line.state == "current"), None)
 
 
-def rollout_page(transition: Transition, actor: Actor, now: datetime) -> RolloutPage:
-    """``drawn`` is whether there is a course to draw."""
-    standing = standing_of_transition(transition)
+def rollout_page(transition: Transition, actor: Actor, now: datetime, reads: VersionReads | None = None) -> RolloutPage:
+    """``drawn`` is whether there is a course to draw; ``reads`` are those of the transition."""
+    known = (reads or of_transition(transition)).model
+    standing = standing_of_transition(transition, known)
     return RolloutPage(
-        steps=steps_reached(transition, now),
+        steps=steps_told(transition, known.lists["reached"], now),
         standing=standing,
-        verdicts=tuple(verdicts_of(transition.trials.all())[:VERDICTS_SHOWN]),
+        verdicts=_verdicts(transition, known),
         steering=steering_of(transition, actor, standing, now),
         drawn=transition.started_at is not None and bool(transition.steps),
         is_over=transition.status != Status.RUNNING,
     )
+
+
+def _verdicts(transition: Transition, reads: ModelReads) -> tuple[Verdict, ...]:
+    trials = {each.pk: each for each in reads.trials_of(transition)}
+    for verdict in reads.lists["verdicts"]:
+        verdict.trial = trials[verdict.trial_id]
+    return tuple(reads.lists["verdicts"])
 
 
 # ---------------------------------------------------------------- what can be asked for
@@ -419,9 +431,9 @@ class Way:
         return self.strategy.label.capitalize()
 
 
-def ways_into_production(version: ModelVersion, policy: Policy) -> tuple[Way, ...]:
+def ways_into_production(version: ModelVersion, policy: Policy, reads: ModelReads | None = None) -> tuple[Way, ...]:
     """The strategies that can be asked for; empty where nobody else serves, so that there is nothing to choose."""
-    stable = production_version(version.model)
+    stable = (reads or ModelReads(version.model)).production
     if stable is None or stable.pk == version.pk:
         return ()
     words = {
@@ -454,19 +466,13 @@ def _canary_words(policy: Policy) -> str:
 # ---------------------------------------------------------------- who is asked
 
 
-def asking(actor: Actor) -> list[Transition]:
-    """The rollouts that wait for somebody like this person to let them go on, longest waiting first."""
-    rows = (
-        Transition.objects.filter(status=Status.RUNNING, asks_person=True)
-        .select_related("version__model", "model", "stable")
-        .order_by("step_since", "pk")
-    )
-    return [row for row in rows if _is_asked(row, actor.at(row.model.team_id))]
-
-
-def _is_asked(transition: Transition, actor: Actor) -> bool:
-    step = load_step(transition.steps[transition.step])
-    return may(actor, Action.ADVANCE_ROLLOUT) and not why_not_past(transition, step, actor)
+def is_asked(transition: Transition, actor: Actor, known: Mapping[int, Approver]) -> bool:
+    """Whether this running rollout waits for somebody like this person to let it go on; ``known`` are those behind it,
+    and this person, by their keys."""
+    here = actor.at(transition.model.team_id)
+    if not transition.asks_person or not may(here, Action.ADVANCE_ROLLOUT):
+        return False
+    return not why_not_past(transition, load_step(transition.steps[transition.step]), here, known)
 
 
 # ---------------------------------------------------------------- the course over time
@@ -516,30 +522,75 @@ AFTERWARDS = timedelta(minutes=15)
 _KEPT_SECONDS = 3600
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the record says of one transition, oldest first, and what the judge said, newest first."""
+
+    entries: tuple[AuditEntry, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+MOST_TOLD = 500
+"""Entries of one transition that are looked at."""
+
+
+def told_of(transitions: Sequence[Transition]) -> dict[int, Told]:
+    """By their keys, in one query. A verdict has the kind of its trial as ``trial_kind``."""
+    keys = [each.pk for each in transitions]
+    line = Window(RowNumber(), partition_by=[F("transition")], order_by=["id"])
+    newest = Window(RowNumber(), partition_by=[F("trial__transition")], order_by=["-at", "-id"])
+    entries = AuditEntry.objects.filter(transition__in=keys, refused=False).annotate(line=line)
+    verdicts = Verdict.objects.filter(trial__transition__in=keys).annotate(
+        line=newest, said_of=F("trial__transition"), trial_kind=F("trial__kind")
+    )
+    lists = Together(
+        entries=entries.filter(line__lte=MOST_TOLD).order_by("id"),
+        verdicts=verdicts.filter(line__lte=VERDICTS_SHOWN + 1).order_by("-at", "-id"),
+    )
+    return {
+        key: Told(
+            tuple(each for each in lists["entries"] if each.transition == key),
+            tuple(each for each in lists["verdicts"] if each.said_of == key),
+        )
+        for key in keys
+    }
+
+
 def course_of_transition(transition: Transition, now: datetime) -> Course:
-    """From the beginning of its execution until now, or a while after its end."""
+    return courses_of([transition], told_of([transition]), now)[transition.pk]
+
+
+def courses_of(transitions: Sequence[Transition], told: Mapping[int, Told], now: datetime) -> dict[int, Course]:
+    """From the beginning of each one's execution until now, or a while after its end; by their keys."""
+    spans = {each.pk: _span_of(each, now) for each in transitions}
+    binned = _binned(list(spans.values()), now)
+    return {each.pk: _course(each, spans[each.pk], binned, told[each.pk]) for each in transitions}
+
+
+def _span_of(transition: Transition, now: datetime) -> _Span:
     since = transition.started_at or transition.requested_at
     until = now if transition.finished_at is None else min(now, transition.finished_at + AFTERWARDS)
     other = transition.previous if transition.kind in (Kind.ROLLBACK, Kind.DRILL) else transition.stable
     tones = ("stable", "canary") if transition.kind == Kind.DRILL else ("canary", "stable")
-    versions = {transition.version: tones[0], **({other: tones[1]} if other else {})}
-    entries = list(AuditEntry.objects.filter(transition=transition.pk, refused=False).order_by("id")[:500])
-    verdicts = list(verdicts_of(transition.trials.all())[:VERDICTS_SHOWN])
-    width, lines = _lines(versions, since, until, now)
+    return _span({transition.version: tones[0], **({other: tones[1]} if other else {})}, since, until, now)
+
+
+def _course(transition: Transition, span: _Span, binned: _Binned, told: Told) -> Course:
     limit = _error_limit(transition.policy.values, is_staging=transition.to_stage == Stage.STAGING)
-    return Course(width, lines, _marks(transition, entries, verdicts), _shares(transition, entries), limit)
+    marks = _marks(transition, told.entries, told.verdicts[:VERDICTS_SHOWN])
+    return Course(span.width, _lines(span, binned), marks, _shares(transition, told.entries), limit)
 
 
-def course_of_version(standing: Standing, now: datetime) -> Course:
+def course_of_version(standing: Standing, now: datetime, reads: ModelReads | None = None) -> Course:
     """Of a version that serves, since its trial began."""
-    trial = standing.trial
+    trial, known = standing.trial, reads or ModelReads(standing.trial.version.model)
     tone = "stable" if trial.kind == compare.Trial.PRODUCTION else "canary"
     versions = {trial.version: tone, **({trial.stable: "stable"} if trial.stable else {})}
     verdicts = list(verdicts_of(Trial.objects.filter(pk=trial.pk))[:VERDICTS_SHOWN])
-    width, lines = _lines(versions, trial.since, trial.until or now, now)
-    policy = current_policy(trial.version.model, now).values
-    limit = _error_limit(policy, is_staging=trial.kind == compare.Trial.STAGING)
-    return Course(width, lines, tuple(_verdict_marks(verdicts)), error_limit=limit)
+    span = _span(versions, trial.since, trial.until or now, now)
+    limit = _error_limit(known.policy(now).values, is_staging=trial.kind == compare.Trial.STAGING)
+    lines = _lines(span, _binned([span], now))
+    return Course(span.width, lines, tuple(_verdict_marks(verdicts)), error_limit=limit)
 
 
 def _error_limit(policy: Policy, *, is_staging: bool) -> float:
@@ -547,37 +598,72 @@ def _error_limit(policy: Policy, *, is_staging: bool) -> float:
     return policy.comparison.staging_error_rate if is_staging else policy.comparison.production_error_rate
 
 
-def _lines(
-    versions: Mapping[ModelVersion, str], since: datetime, until: datetime, now: datetime
-) -> tuple[timedelta, tuple[Line, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A time that is drawn, with the versions and their colours. ``width`` is how long a bin lasts."""
+
+    versions: Mapping[ModelVersion, str]
+    since: datetime
+    until: datetime
+    width: timedelta
+
+    def key(self, version: ModelVersion) -> str:
+        """What its bins are remembered by."""
+        return f"course:{version.pk}:{self.since.timestamp()}:{self.width.total_seconds()}"
+
+
+_Binned = Mapping[str, dict[int, Binned]]
+"""The bins of one version and span each, by ``_Span.key``."""
+
+
+def _span(versions: Mapping[ModelVersion, str], since: datetime, until: datetime, now: datetime) -> _Span:
     width = width_for(until - since, LONG_ROWS if since < now - RECENT else timedelta(0))
+    return _Span(versions, since, until, width)
+
+
+def _lines(span: _Span, binned: _Binned) -> tuple[Line, ...]:
     lines = []
-    for version, tone in versions.items():
-        bins = _bins(version, since, until, width, now)
-        points = tuple(point(number, width, bins[number]) for number in sorted(bins))
+    for version, tone in span.versions.items():
+        bins = binned[span.key(version)]
+        points = tuple(point(number, span.width, bins[number]) for number in sorted(bins))
         lines.append(Line(version, tone, points, classes_by_count(bins, MOST_CLASSES)))
-    return width, tuple(lines)
+    return tuple(lines)
 
 
-def _bins(
-    version: ModelVersion, since: datetime, until: datetime, width: timedelta, now: datetime
-) -> dict[int, Binned]:
-    """The bins of one version. What is settled is remembered, so that a look every few seconds reads the rest alone."""
-    key = f"course:{version.pk}:{since.timestamp()}:{width.total_seconds()}"
-    settled_until, settled = cache.get(key) or (since, {})
-    end = min(until, now - SETTLED)
-    if end > settled_until:
-        settled = _added(settled, _rows(version, settled_until, end), width)
-        settled_until = end
-        cache.set(key, (settled_until, settled), _KEPT_SECONDS)
-    return _added(settled, _rows(version, settled_until, until), width)
+def _binned(spans: Sequence[_Span], now: datetime) -> _Binned:
+    """What is settled is remembered, so that a look every few seconds reads the rest alone: in one query for all."""
+    wanted = [(span, version, span.key(version)) for span in spans for version in span.versions]
+    known = cache.get_many([key for _, _, key in wanted])
+    settled = {key: known.get(key, (span.since, {})) for span, _, key in wanted}
+    rows = _rows([(version, settled[key][0], span.until) for span, version, key in wanted])
+    binned, news = {}, {}
+    for span, version, key in wanted:
+        settled_until, bins = settled[key]
+        end = min(span.until, now - SETTLED)
+        mine = [row for row in rows.get(version.pk, ()) if settled_until < row[1] <= span.until]
+        bins = _added(bins, (row for row in mine if row[1] <= end), span.width)
+        if end > settled_until:
+            news[key] = (end, bins)
+        binned[key] = _added(bins, (row for row in mine if row[1] > end), span.width)
+    if news:
+        cache.set_many(news, _KEPT_SECONDS)
+    return binned
 
 
-def _rows(version: ModelVersion, after: datetime, until: datetime) -> Iterable[tuple[Any, ...]]:
-    """Only what the charts show of each row: features are most of it, and are not among that."""
-    rows = Observation.objects.filter(version=version, until__gt=after, until__lte=until)
+def _rows(wanted: Sequence[tuple[ModelVersion, datetime, datetime]]) -> dict[int, list[tuple[Any, ...]]]:
+    """What was observed of each version after its first time and up to its second, by the keys of the versions.
+
+    Only what the charts show of each row: features are most of it, and are not among that.
+    """
+    if not wanted:
+        return {}
+    times = (Q(version=version, until__gt=after, until__lte=until) for version, after, until in wanted)
     details = (KeyTransform("latency", "details"), KeyTransform("prediction", "details"))
-    return rows.order_by("until").values_list("since", "until", "requests", "errors", *details).iterator(1000)
+    columns = ("version", "since", "until", "requests", "errors", *details)
+    found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for version, *row in Observation.objects.filter(reduce(or_, times)).order_by("until").values_list(*columns):
+        found[version].append(tuple(row))
+    return found
 
 
 def _added(bins: Mapping[int, Binned], rows: Iterable[tuple[Any, ...]], width: timedelta) -> dict[int, Binned]:

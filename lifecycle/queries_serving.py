@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from lifecycle.domain import compare, observations, words
 from lifecycle.domain.compare import Measure, MeasureState, OnBreach, VerdictKind, errors, phrases
 from lifecycle.domain.stages import Stage
-from lifecycle.history import previous_version, production_version
 from lifecycle.models import (
-    EXECUTING,
     AuditEntry,
     Kind,
     ModelVersion,
@@ -22,9 +21,10 @@ from lifecycle.models import (
     Status,
     Transition,
     Trial,
-    Variant,
     VariantRole,
+    Verdict,
 )
+from lifecycle.reads import ModelReads
 
 MOST_FAILING = 20
 
@@ -114,30 +114,55 @@ class Failing:
 
 
 def failing(model: RegisteredModel | None = None) -> list[Failing]:
-    """Of one model or of all, longest failing first.
+    """Of one model or of all, longest failing first."""
+    if model is not None:
+        return failing_in(ModelReads(model))
+    rows = failing_trials().select_related("version__model").order_by("since").defer("pending", "stable_counts")
+    return [_failing(trial, ModelReads(trial.version.model)) for trial in rows[:MOST_FAILING]]
+
+
+def failing_in(reads: ModelReads) -> list[Failing]:
+    """Of one model, as it has been read."""
+    if _goes_back(reads.active):
+        return []
+    trials = (each for each in reads.trials if _is_breached(each) and _gets_requests(reads, each.version))
+    return [_failing(trial, reads) for trial in sorted(trials, key=attrgetter("since"))]
+
+
+def _is_breached(trial: Trial) -> bool:
+    return trial.kind == compare.Trial.PRODUCTION and trial.verdict.get("kind") == VerdictKind.ROLL_BACK.value
+
+
+def _gets_requests(reads: ModelReads, version: ModelVersion) -> bool:
+    variant = reads.variant(version)
+    return variant is not None and variant.weight > 0
+
+
+def _goes_back(active: Transition | None) -> bool:
+    return active is not None and active.status == Status.ROLLING_BACK and active.traffic_back_at is None
+
+
+def failing_trials() -> QuerySet[Trial]:
+    """Those of versions that fail in Production, where nothing is on its way back.
 
     A verdict to roll back is written together with what it brings about, so where nothing is on its way back, nothing
-    is going to be.
+    is going to be. Each new verdict has a row of its own, by which the few trials with such a one are found.
     """
     going_back = Transition.objects.filter(model=OuterRef("model"), status=Status.ROLLING_BACK, traffic_back_at=None)
+    said_before = Verdict.objects.filter(kind=VerdictKind.ROLL_BACK.value).values("trial")
     trials = Trial.objects.filter(
+        pk__in=said_before,
         kind=compare.Trial.PRODUCTION,
         until=None,
         verdict__kind=VerdictKind.ROLL_BACK.value,
         version__variant__weight__gt=0,
     )
-    if model is not None:
-        trials = trials.filter(model=model)
-    rows = trials.exclude(Exists(going_back)).select_related("version__model", "version__variant").order_by("since")
-    return [_failing(trial) for trial in rows.defer("pending", "stable_counts")[:MOST_FAILING]]
+    return trials.exclude(Exists(going_back))
 
 
-def _failing(trial: Trial) -> Failing:
-    version = trial.version
-    running = Transition.objects.filter(
-        model=trial.model_id, status=Status.RUNNING, kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION
-    )
-    beside = running.exclude(version=version).select_related("version").first()
+def _failing(trial: Trial, reads: ModelReads) -> Failing:
+    version, variant = trial.version, reads.variant(trial.version)
+    beside = reads.active if _comes_in_beside(reads.active, version) else None
     breached = (
         each
         for each in compare.load(trial.verdict).measures
@@ -146,17 +171,25 @@ def _failing(trial: Trial) -> Failing:
     return Failing(
         trial=trial,
         measure=next(breached),
-        weight=version.variant.weight,
+        weight=variant.weight if variant else 0,
         requests=observations.load(trial.canary).requests,
         beside=beside,
-        other=_fails(beside) if beside else None,
-        before=previous_version(version.model, version),
+        other=_fails(beside, reads.trials) if beside else None,
+        before=reads.previous(version),
     )
 
 
-def _fails(row: Transition) -> float | None:
+def _comes_in_beside(active: Transition | None, version: ModelVersion) -> bool:
+    """Whether another version is on its way into Production."""
+    if active is None or active.status != Status.RUNNING or active.kind != Kind.PROMOTION:
+        return False
+    return active.to_stage == Stage.PRODUCTION and active.version_id != version.pk
+
+
+def _fails(row: Transition, trials: Iterable[Trial]) -> float | None:
     """How many percent of its requests, or copies, the version on trial fails."""
-    trial = Trial.objects.filter(transition=row, step=row.step, until=None, judged_at__isnull=False).first()
+    at_step = (each for each in trials if each.transition_id == row.pk and each.step == row.step and each.judged_at)
+    trial = next(at_step, None)
     measures = compare.load(trial.verdict).measures if trial else ()
     return next((each.estimate for each in measures if each.name == errors.ABSOLUTE[0]), None)
 
@@ -179,23 +212,22 @@ class Unserved:
     by: Transition | None = None
 
 
-def unserved_of(variants: Iterable[Variant]) -> list[Unserved]:
+def unserved_of(reads: ModelReads) -> list[Unserved]:
     """Of one model's servers, those that are kept for Staging."""
-    kept = (each.version for each in variants if each.role == VariantRole.STAGING and not each.weight)
-    return [found for version in kept if (found := unserved(version))]
+    kept = (each.version for each in reads.variants if each.role == VariantRole.STAGING and not each.weight)
+    return [found for version in kept if (found := unserved(version, reads))]
 
 
-def unserved(version: ModelVersion) -> Unserved | None:
+def unserved(version: ModelVersion, reads: ModelReads | None = None) -> Unserved | None:
     """None for a version that is not in Staging, that gets requests, or that is being moved just now."""
     if version.domain_stage != Stage.STAGING or version.removed_at is not None:
         return None
-    variant = Variant.objects.filter(version=version).first()
-    running = Transition.objects.filter(model=version.model_id, status__in=EXECUTING).select_related("version").first()
+    known = reads or ModelReads(version.model)
+    variant, running = known.variant(version), known.executing
     if (variant is not None and variant.weight) or (running is not None and running.version_id == version.pk):
         return None
-    way = _way(version, running, is_kept=variant is not None and variant.role == VariantRole.STAGING)
-    came = Transition.objects.filter(version=version, to_stage=Stage.STAGING, status=Status.FINISHED)
-    arrived = came.order_by("-finished_at", "-pk").first()
+    way = _way(known, is_kept=variant is not None and variant.role == VariantRole.STAGING)
+    arrived = known.arrival(version)
     if arrived is None:
         return Unserved(version, "It was put into Staging outside Stagegate, which gives it no requests", way)
     lost = _lost(version, arrived)
@@ -211,8 +243,8 @@ def _lost(version: ModelVersion, arrived: Transition) -> AuditEntry | None:
     moved = AuditEntry.objects.filter(
         model=version.model.name, action__in=("step_reached", "traffic_back"), at__gte=arrived.requested_at
     )
-    had = moved.filter(details__weights__has_key=str(version.version)).order_by("-id").first()
-    return moved.filter(id__gt=had.pk).order_by("id").first() if had else None
+    had = moved.filter(details__weights__has_key=str(version.version)).order_by("-id").values("pk")[:1]
+    return moved.filter(id__gt=Subquery(had)).order_by("id").first()
 
 
 def _taken_by(version: ModelVersion, by: Transition | None) -> str:
@@ -238,10 +270,10 @@ def _without_from_the_start(version: ModelVersion, arrived: Transition, way: str
     return Unserved(version, why, way, arrived.finished_at, arrived)
 
 
-def _way(version: ModelVersion, running: Transition | None, *, is_kept: bool) -> str:
+def _way(reads: ModelReads, *, is_kept: bool) -> str:
     """``is_kept``: Staging is its own still, and no other version has come there since."""
     taken_out = "taken out of Staging and asked for again" if is_kept else "archived and asked for again"
-    if production_version(version.model) is None:
+    if reads.production is None:
         return f"Once a version serves Production, it can be {taken_out}; then it gets a share of requests."
-    when = f"Once {running.version.label} is done, it" if running else "It"
+    when = f"Once {reads.executing.version.label} is done, it" if reads.executing else "It"
     return f"{when} can be {taken_out}; then it gets a share of requests."

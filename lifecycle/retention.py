@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
-from lifecycle import adapters, mirror
+from lifecycle import adapters, mirror, retention_outlook
 from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake_clean_up
 from lifecycle.domain.locations import Overlaps, location_of, original_of
@@ -132,6 +133,7 @@ class _Worker:
             error = f"{self.skipped} versions could not be looked at; the last error was: {self.trouble}"
         with recording():
             self._write(running=False, finished_at=now, lease_until=None, error=error)
+            transaction.on_commit(retention_outlook.forget)
             row = RetentionRun.objects.get(pk=self.run_id)
             counters = {name: getattr(row, name) for name in ("deleted", "stuck", "flagged", "freed_bytes")}
             details = {"clean_up": row.pk, **counters, **({"error": error} if error else {})}
@@ -175,7 +177,7 @@ def _claim(run_id: int, clock: Clock, slice_seconds: float) -> _Worker | None:
         started_at=row.started_at,
         requested_by=row.requested_by_name,
         deadline=time.monotonic() + slice_seconds,
-        retentions=Retentions(now),
+        retentions=Retentions(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +14,6 @@ from lifecycle.history import previous_version, production_history, production_v
 from lifecycle.models import (
     ACTIVE,
     EXECUTING,
-    Deletion,
-    DeletionStatus,
-    Disagreement,
     Effect,
     Kind,
     ModelVersion,
@@ -28,6 +25,7 @@ from lifecycle.models import (
     VariantRole,
 )
 from lifecycle.policies import current_policy
+from lifecycle.reads import ModelReads
 from lifecycle.transitions import RefusedError, change_status, check_not_being_deleted, insert
 
 GIVES_WAY = (Kind.DRILL, Kind.RECONCILIATION, Kind.ARCHIVAL)
@@ -57,7 +55,10 @@ def start(
     """
     current = production_version(model)
     if current is None:
-        raise RefusedError("No version serves Production, so there is nothing to roll back.", rule="nothing_serves")
+        raise RefusedError(
+            "No version serves Production, so there is nothing to roll back. Promote one to serve again.",
+            rule="nothing_serves",
+        )
     _check_stop(stop, emergency, to_version)
     active = active_transition(model)
     if not _brings_somebody_else(active, to_version, stop):
@@ -107,7 +108,8 @@ def who_comes_back(model: RegisteredModel, current: ModelVersion, to_version: in
     found = previous_version(model, current)
     if found is None:
         raise RefusedError(
-            f"{current.label} is the first version in Production: there is no previous one to go back to.",
+            f"{current.label} is the first version in Production: there is no previous one to go back to. "
+            "Stop serving, if users suffer.",
             rule="no_previous_version",
         )
     return found
@@ -116,11 +118,15 @@ def who_comes_back(model: RegisteredModel, current: ModelVersion, to_version: in
 def _chosen(model: RegisteredModel, current: ModelVersion, number: int) -> ModelVersion:
     chosen = model.versions.filter(removed_at=None, version=number).exclude(pk=current.pk).first()
     if chosen is None:
-        raise RefusedError(f"There is no other version {number} to go back to.", rule="no_such_version", status=404)
+        raise RefusedError(
+            f"There is no other version {number} to go back to. Choose one that served Production.",
+            rule="no_such_version",
+            status=404,
+        )
     if chosen.version not in production_history(model):
         raise RefusedError(
             f"{chosen.label} has never served Production, or was rolled back since, so it cannot be the target of a "
-            "rollback.",
+            "rollback. Choose one that served.",
             rule="never_served",
         )
     check_not_being_deleted(chosen)
@@ -162,19 +168,6 @@ def replaced_by(row: Transition) -> Transition | None:
     return later.select_related("version", "previous").order_by("pk").first()
 
 
-def who_could_come_back(
-    model: RegisteredModel, leaves: ModelVersion, *, besides: ModelVersion | None
-) -> list[ModelVersion]:
-    """Every version that a rollback from ``leaves`` may be asked to bring back, but ``besides``: the one that entered
-    Production last comes first."""
-    history = production_history(model)
-    out = [each.pk for each in (leaves, besides) if each is not None]
-    deleted = Deletion.objects.exclude(status=DeletionStatus.DONE).values("version")
-    rows = model.versions.filter(removed_at=None, version__in=history).exclude(pk__in=out).exclude(pk__in=deleted)
-    known = {row.version: row for row in rows}
-    return [known[number] for number in history if number in known]
-
-
 def _brings_somebody_else(active: Transition | None, to_version: int | None, stop: bool) -> bool:
     """Whether a rollback of Production is under way, and another way out of it is asked for."""
     if active is None or not can_be_replaced(active):
@@ -193,7 +186,7 @@ def _check_no_rollback(active: Transition | None) -> None:
             rule="already_rolling_back",
         )
     if active.kind == Kind.ROLLBACK or active.status == Status.ROLLING_BACK:
-        raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
+        raise RefusedError("A rollback is under way already. Watch it on its page.", rule="already_rolling_back")
 
 
 def _make_way(active: Transition | None, reason: str, by: Actor, now: datetime) -> None:
@@ -249,27 +242,17 @@ def _begin(
 # ---------------------------------------------------------------- drills
 
 
-def is_warm(version: ModelVersion) -> bool:
-    """Whether its server is kept running, as far as the tables know."""
-    return version.pk in warm_among([version])
-
-
-def warm_among(versions: Iterable[ModelVersion]) -> frozenset[int]:
-    """The primary keys of those of them that ``is_warm`` holds for."""
-    rows = Variant.objects.filter(version__in=[each.pk for each in versions], retiring=False).exclude(url="")
-    return frozenset(rows.values_list("version", flat=True))
-
-
-def drill_refusal(current: ModelVersion, other: ModelVersion) -> RefusedError | None:
-    """Why a rollback from the one to the other cannot be drilled now; None when it can."""
-    if not is_warm(other):
+def drill_refusal(current: ModelVersion, other: ModelVersion, reads: ModelReads | None = None) -> RefusedError | None:
+    """Why a rollback from the one to the other cannot be drilled now; None when it can. ``reads`` is what a page has
+    read of the model; a decision looks anew."""
+    known = reads or ModelReads(current.model)
+    if not known.is_warm(other):
         words = f"{other.label} does not run. Its server has been stopped; a drill would have to start it first."
         return RefusedError(words, rule="not_warm")
-    disagreement = Disagreement.objects.filter(model=current.model_id).first()
-    if disagreement is not None:
-        return RefusedError(f"{disagreement} Put that right first, then drill.", rule="disagreement")
-    sharing = Variant.objects.filter(model=current.model_id, weight__gt=0).exclude(version=current)
-    shared = sharing.select_related("version").first()
+    if known.wrong:
+        return RefusedError(f"{known.wrong[0]} Put that right first, then drill.", rule="disagreement")
+    sharing = (each for each in known.variants if each.weight and each.version_id != current.pk)
+    shared = next(sharing, None)
     if shared is not None:
         words = f"{shared.version.label} gets {shared.weight} % of requests, and a drill would take them from it."
         return RefusedError(f"{words} Drill when its time in Staging is over.", rule="requests_are_shared")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.utils import timezone
 
 from lifecycle import (
@@ -14,15 +14,20 @@ from lifecycle import (
     disagreements,
     engine,
     export_jobs,
+    health,
+    heartbeats,
     judging,
     mirror,
     notice_delivery,
     notices,
     observing,
+    pointers,
     retention,
+    retention_outlook,
     upkeep,
 )
 from lifecycle.checks import runner
+from lifecycle.dispatch import DEFAULT_QUEUE
 from lifecycle.ports import NotFoundError, VersionRef
 
 logger = logging.getLogger(__name__)
@@ -34,6 +39,15 @@ OBSERVE_SECONDS = 45
 
 NOTIFY_SECONDS = 90
 """Far longer than a turn of sending: whatever hangs is given up before."""
+
+
+@shared_task(name="lifecycle.heartbeat", bind=True)
+def heartbeat(self: Task, queue: str) -> None:
+    """A sign of life of one queue. The general worker also looks at what is outside, so that pages need not."""
+    request = self.request
+    heartbeats.note(queue, expires=request.expires, worker=request.hostname or "", now=timezone.now())
+    if queue == DEFAULT_QUEUE:
+        health.look(timezone.now())
 
 
 @shared_task(name="lifecycle.tick")
@@ -94,6 +108,11 @@ def start_clean_up() -> None:
     retention.start_due(now=timezone.now())
 
 
+@shared_task(name="lifecycle.retention_outlook")
+def reckon_retention() -> None:
+    retention_outlook.refresh(timezone.now())
+
+
 @shared_task(name="lifecycle.clean_up", soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
 def clean_up(run_id: int) -> None:
     retention.run(run_id, clock=timezone.now)
@@ -127,6 +146,11 @@ def notify() -> None:
 @shared_task(name="lifecycle.mirror")
 def mirror_registry() -> None:
     mirror.run_once(adapters.registry(), now=timezone.now())
+
+
+@shared_task(name="lifecycle.point_back")
+def point_back(version_id: int) -> None:
+    pointers.point_back(version_id)
 
 
 @shared_task(name="lifecycle.refresh")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from lifecycle import model_index
 from lifecycle.domain.effects import (
     Effect,
     ServerPhase,
@@ -59,9 +60,11 @@ def follow(row: Transition, effect: Effect, now: datetime) -> None:
         Variant.objects.get_or_create(version=version, defaults={"model": row.model, "idle_since": now})
     elif isinstance(effect, SetStage):
         row.model.versions.filter(version=effect.version).update(stage=to_mlflow(effect.stage), stage_since=now)
+        model_index.refresh([row.model_id])
     elif isinstance(effect, SetTags):
         version = row.model.versions.get(version=effect.version)
         ModelVersion.objects.filter(pk=version.pk).update(tags={**version.tags, **effect.tags}, digest="")
+        model_index.refresh([row.model_id])
     elif isinstance(effect, SetAlias):
         aliases = dict(RegisteredModel.objects.get(pk=row.model_id).aliases)
         if effect.version is None:

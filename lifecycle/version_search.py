@@ -10,7 +10,7 @@ from operator import and_, or_
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Func, IntegerField, Q, QuerySet, TextField, Value
+from django.db.models import BooleanField, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 from django.db.models.sql.compiler import SQLCompiler
@@ -31,8 +31,14 @@ EXAMPLES: tuple[tuple[str, str], ...] = (
     ("Of models whose name begins with iris", "name LIKE 'iris%'"),
 )
 """Filters to begin with, each with what it finds."""
+MOST_FOUND = 1000
+"""More versions than these are not looked for: a narrower filter finds them."""
 MOST_ENTRIES = 5000
 """How many entries of the record are read to say who brought the versions of one page where they are."""
+_LARGE = (
+    *("description", "metrics", "params", "run_tags", "signature", "flavors"),
+    *("model__description", "model__tags", "model__suspicions"),
+)
 
 
 # ---------------------------------------------------------------- the filter as conditions of the database
@@ -98,11 +104,23 @@ _COLUMNS: dict[str, Combinable] = {
 
 
 def matching(text: str) -> QuerySet[ModelVersion]:
-    """The versions that MLflow still has and that the filter matches, by model and version. Raises FilterError."""
+    """The versions that MLflow still has and that the filter matches: the models in the order in which they came, of
+    each the newest version first, which is the order of an index. Raises FilterError."""
     found = ModelVersion.objects.filter(removed_at=None).select_related("model")
     for condition in parse(text):
         found = found.filter(_restriction(condition))
-    return found.order_by("model__slug", "-version")
+    return found.order_by("model_id", "-version")
+
+
+def first_matching(text: str) -> list[int]:
+    """The keys of the first MOST_FOUND versions that match, and one more where there are more. Raises FilterError."""
+    return list(matching(text).select_related(None).values_list("pk", flat=True)[: MOST_FOUND + 1])
+
+
+def loaded(keys: Sequence[int]) -> list[ModelVersion]:
+    """These versions in this order, without what no list shows and what is large."""
+    rows = ModelVersion.objects.select_related("model").defer(*_LARGE).in_bulk(keys)
+    return [rows[key] for key in keys if key in rows]
 
 
 def _restriction(condition: Condition) -> Q:
@@ -167,7 +185,7 @@ _CAME = ("transition_finished", "transition_rolled_back", "out_of_band_stage_cha
 
 
 def described(versions: Sequence[ModelVersion]) -> list[Found]:
-    """What a page of results shows of each version, in three queries."""
+    """What a page of results shows of each version, in three queries, each by an index of the record."""
     arrivals = _arrivals(versions)
     people = _people({entry.transition for entry in arrivals.values() if entry.transition is not None})
     return [
@@ -184,23 +202,23 @@ def described(versions: Sequence[ModelVersion]) -> list[Found]:
 
 def _arrivals(versions: Sequence[ModelVersion]) -> dict[tuple[str, int], AuditEntry]:
     """By name and number, the last entry that says that the version has come to a stage."""
-    names = {chain.text(version.model.name) for version in versions}
-    wanted = AuditEntry.objects.filter(
-        action__in=_CAME, refused=False, model__in=names, version__in={version.version for version in versions}
+    arrived = AuditEntry.objects.filter(
+        model=OuterRef("model__name"), version=OuterRef("version"), action__in=_CAME, refused=False
     )
-    found: dict[tuple[str, int], AuditEntry] = {}
-    for entry in wanted.order_by("-seq")[:MOST_ENTRIES]:
-        found.setdefault((entry.model, entry.version or 0), entry)
-    return found
+    latest = Subquery(arrived.order_by("-seq").values("seq")[:1])
+    rows = ModelVersion.objects.filter(pk__in=[version.pk for version in versions]).order_by()
+    numbers = rows.annotate(latest=latest).values_list("latest", flat=True)
+    entries = AuditEntry.objects.filter(seq__in=[number for number in numbers if number is not None])
+    return {(entry.model, entry.version or 0): entry for entry in entries.defer("details", "actor_roles", "reason")}
 
 
 def _people(transitions: Iterable[int]) -> dict[int, list[AuditEntry]]:
     """By transition, the entries of whoever asked for it and said yes to it, in the order of the record."""
-    rows = AuditEntry.objects.filter(
-        transition__in=list(transitions), refused=False, action__in=(*_ASKED, "transition_approved")
-    )
+    rows = AuditEntry.objects.filter(transition__in=list(transitions)).order_by("transition", "seq")
+    spoken = (*_ASKED, "transition_approved")
+    kept = rows.only("transition", "action", "actor", "refused")[:MOST_ENTRIES]
     found: dict[int, list[AuditEntry]] = {}
-    for entry in rows.order_by("seq")[:MOST_ENTRIES]:
+    for entry in (each for each in kept if not each.refused and each.action in spoken):
         found.setdefault(entry.transition or 0, []).append(entry)
     return found
 

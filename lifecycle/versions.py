@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db.models import Case, F, JSONField, When
 from django.db.models.fields.json import KT
 
 from lifecycle.domain.facts import VersionFacts
@@ -21,36 +22,67 @@ def facts_of(version: ModelVersion) -> VersionFacts:
         version=version.version,
         semantic_version=version.semantic_version,
         tags=version.tags,
-        metrics=_figures(version.metrics),
+        metrics=figures_of(version.metrics),
         signature=version.signature,
     )
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics as MLflow recorded them: the tables hold NaN and infinity as words."""
+def figures_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as MLflow recorded them: the tables hold NaN and infinity as words. What is no number is left out."""
     figures: dict[str, float] = {}
     for name, value in metrics.items():
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             figures[name] = float(value)
     return figures
 
 
-def others_of(version: ModelVersion) -> tuple[VersionFacts, ...]:
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another version of a model, as far as a list of ten thousand tells. ``signature`` is left out of most."""
+
+    version: int
+    stage: str
+    semantic_version: str
+    signature: Mapping[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        return self.semantic_version or f"version {self.version}"
+
+
+NEAR = 10
+"""The number of a version is mostly measured against one of so many before it: their signatures come with the list."""
+
+
+def listed_beside(version: ModelVersion) -> tuple[Other, ...]:
+    """The model's other versions that the registry still has, in the order of their numbers."""
+    rows = ModelVersion.objects.filter(model=version.model_id, removed_at=None).exclude(pk=version.pk)
+    near = When(version__lt=version.version, version__gte=version.version - NEAR, then=F("signature"))
+    listed = rows.annotate(tag=KT("tags__semantic_version"), near=Case(near, output_field=JSONField()))
+    values = listed.order_by("version").values_list("version", "stage", "tag", "near")
+    return tuple(Other(number, stage, tag or "", signature) for number, stage, tag, signature in values)
+
+
+def others_of(version: ModelVersion, listed: Sequence[Other] | None = None) -> tuple[VersionFacts, ...]:
     """The model's other versions that the registry still has and that have a number.
 
     Only the one that this version's number is measured against comes with its signature: a model can have ten thousand.
+    ``listed`` are all others, where they have been read.
     """
-    rows = ModelVersion.objects.filter(model=version.model_id, removed_at=None).exclude(pk=version.pk)
-    numbered = rows.filter(tags__has_key="semantic_version").annotate(tag=KT("tags__semantic_version"))
-    others = tuple(
-        VersionFacts(version=number, semantic_version=tag)
-        for number, tag in numbered.order_by("version").values_list("version", "tag")
-    )
+    numbered = [each for each in (listed_beside(version) if listed is None else listed) if each.semantic_version]
+    others = tuple(VersionFacts(version=each.version, semantic_version=each.semantic_version) for each in numbered)
     base = base_of(version.version, numbers_of(others))
     if base is None:
         return others
-    signature = rows.filter(version=base.version).values_list("signature", flat=True).first()
+    signature = _signature(version, next(each for each in numbered if each.version == base.version))
     return tuple(replace(each, signature=signature) if each.version == base.version else each for each in others)
+
+
+def _signature(version: ModelVersion, base: Other) -> Mapping[str, Any] | None:
+    if base.version >= version.version - NEAR:
+        return base.signature
+    rows = ModelVersion.objects.filter(model=version.model_id, version=base.version)
+    return rows.values_list("signature", flat=True).first()
 
 
 def semantic_version_of(version: ModelVersion) -> Verdict:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.db.models import Case, Q, When
 from django.http import Http404, HttpRequest
 
+from lifecycle import queries_people
 from lifecycle.domain.permissions import Action, Actor, NotAllowedError, may, require
 from lifecycle.models import (
     CheckRun,
@@ -17,8 +19,11 @@ from lifecycle.models import (
     Waiver,
 )
 from portal.accounts.models import ApiToken, User
+from portal.accounts.people import have_name
 from portal.accounts.sessions import confirmed_at, signed_in_by
 from portal.addresses import client_address
+
+MOST_NAMESAKES = 50
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -47,17 +52,24 @@ def actor_of(request: HttpRequest) -> Actor:
 def model_for(request: HttpRequest, slug: str) -> RegisteredModel:
     """The registered model with this slug or exact name. Raises Http404, or NotAllowedError."""
     require(actor_of(request), Action.VIEW)
-    found = RegisteredModel.objects.filter(slug=slug).first() or RegisteredModel.objects.filter(name=slug).first()
+    rows = RegisteredModel.objects.filter(Q(slug=slug) | Q(name=slug))
+    found = rows.order_by(Case(When(slug=slug, then=0), default=1), "slug").first()
     if found is None:
         raise Http404(f"There is no registered model called “{slug}”.")
     return found
 
 
 def version_for(request: HttpRequest, slug: str, version: int) -> ModelVersion:
-    model = model_for(request, slug)
-    found = model.versions.select_related("model").filter(version=version).first()
-    if found is None:
-        raise Http404(f"{model.name} has no version {version}.")
+    """As ``model_for``; the version comes with its model and with its deletion, where one was begun."""
+    require(actor_of(request), Action.VIEW)
+    rows = ModelVersion.objects.filter(Q(model__slug=slug) | Q(model__name=slug), version=version)
+    by_slug_first = rows.select_related("model", "deletion").order_by(Case(When(model__slug=slug, then=0), default=1))
+    found = by_slug_first.first()
+    if found is None or found.model.slug != slug:
+        # A version of another model that only happens to have this name is not the one of the model with this slug.
+        model = model_for(request, slug)
+        if found is None or found.model_id != model.pk:
+            raise Http404(f"{model.name} has no version {version}.")
     return found
 
 
@@ -136,6 +148,17 @@ def person_named(request: HttpRequest, username: str) -> User:
     if found is None:
         raise Http404(f"Nobody is called “{username}”.")
     return found
+
+
+def accounts_named(request: HttpRequest, name: str) -> list[User]:
+    """Everybody who has this name; nobody having it, whoever acted last under it and has another one by now."""
+    require(actor_of(request), Action.VIEW)
+    rows = User.objects.order_by("username")
+    found = list(have_name(rows, name)[:MOST_NAMESAKES])
+    if found:
+        return found
+    last = queries_people.last_known_as(name)
+    return [] if last is None else list(rows.filter(pk=last))
 
 
 def team_for(request: HttpRequest, slug: str) -> Team:

@@ -8,12 +8,16 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from lifecycle.dispatch import QUEUES
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 MERGE_SECONDS = 600
 REVIVE_SECONDS = 15
 RENEW_SECONDS = 15
 EXPORTS_LOOK_SECONDS = 15
+HEARTBEAT_SECONDS = 10
+OUTLOOK_SECONDS = 300
 RETENTION_LOOK_SECONDS = 60
 """How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
 
@@ -35,12 +39,16 @@ def _clock(sender: Celery, **_: object) -> None:
         "lifecycle.merge_observations": MERGE_SECONDS,
         "lifecycle.start_checks": settings.SWEEP_SECONDS,
         "lifecycle.retention": RETENTION_LOOK_SECONDS,
+        "lifecycle.retention_outlook": OUTLOOK_SECONDS,
         "lifecycle.notify": settings.SWEEP_SECONDS,
         "lifecycle.checkpoint": settings.CHECKPOINT_SECONDS,
         "lifecycle.sweep_exports": EXPORTS_LOOK_SECONDS,
     }
     for task, seconds in schedule.items():
         sender.add_periodic_task(seconds, sender.signature(task), name=task, expires=seconds)
+    for queue in QUEUES:
+        sign = sender.signature("lifecycle.heartbeat", args=(queue,), queue=queue)
+        sender.add_periodic_task(HEARTBEAT_SECONDS, sign, name=f"heartbeat {queue}", expires=HEARTBEAT_SECONDS)
 
 
 @setup_logging.connect

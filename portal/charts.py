@@ -6,22 +6,21 @@ A trace says in ``meta``, a shape and an annotation in ``name``, which colour of
 from __future__ import annotations
 
 import html
-import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from operator import attrgetter
 from typing import Any
 
-from plotly import graph_objects as go
-from plotly.subplots import make_subplots
-
 from lifecycle.domain.course import Point
 from lifecycle.domain.drift import Distribution
 from lifecycle.domain.policy import ServiceLevels
 from lifecycle.domain.words import figure as in_figures
+from lifecycle.metric_history import Course as MetricCourse
 from lifecycle.queries_rollouts import Course, Line, Mark
 from portal.measurements import FeatureDrift, Second, bins_between
+from portal.plots import Plot
 
 Figure = dict[str, Any]
 
@@ -53,7 +52,7 @@ def load_test(seconds: Sequence[Second], levels: ServiceLevels, *, ramp: float =
         return None
     at = [second.at for second in seconds]
     titles = ("Answers a second", "Latency in seconds")
-    drawn = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14, subplot_titles=titles)
+    drawn = Plot(rows=2, spacing=0.14, titles=titles)
     _line(drawn, 1, "answers", at, [second.answered for second in seconds], STABLE)
     if any(second.failed for second in seconds):
         _line(drawn, 1, "failed", at, [second.failed for second in seconds], LIMIT, dash="dot")
@@ -65,13 +64,13 @@ def load_test(seconds: Sequence[Second], levels: ServiceLevels, *, ramp: float =
     _limit(drawn, p95, f"p95 at most {in_figures(p95)} s", row=2)
     if ramp > 0:
         drawn.add_vline(x=ramp, line={"dash": "dot", "width": 1.5}, name=SOFT)
-    drawn.update_xaxes(title_text="Seconds since the first user", row=2, col=1)
+    drawn.update_xaxes(title_text="Seconds since the first user", row=2)
     drawn.update_yaxes(rangemode="tozero")
     # Each half has its title at its left, and its legend at its right.
     drawn.update_annotations(selector={"showarrow": False, "xref": "paper"}, x=0, xanchor="left")
-    drawn.update_traces(legend="legend2", row=2, col=1)
+    drawn.update_traces(legend="legend2", row=2)
     beside = {**_LEGEND, "x": 1, "xanchor": "right"}
-    lower = {**beside, "y": drawn.layout.yaxis2.domain[1]}
+    lower = {**beside, "y": drawn.top_of(2)}
     return _finished(drawn, height=_HEIGHT, legend=beside, legend2=lower)
 
 
@@ -80,7 +79,7 @@ def distances(features: Sequence[FeatureDrift], limit: float) -> Figure | None:
     shown = list(features[:MOST_BARS])
     if not shown:
         return None
-    drawn = go.Figure()
+    drawn = Plot()
     for colour, name, over in ((STABLE, "within the limit", False), (LIMIT, "over the limit", True)):
         part = [(place, each) for place, each in enumerate(shown) if (each.distance > limit) == over]
         if part:
@@ -106,7 +105,7 @@ def distribution(feature: FeatureDrift) -> Figure | None:
     """How a feature was distributed in training and in requests. None when the two cannot be laid over each other."""
     if not feature.table:
         return None
-    drawn = go.Figure()
+    drawn = Plot()
     for name, colour, shares in (("training", STABLE, feature.trained), ("requests", CANARY, feature.seen)):
         drawn.add_bar(
             x=list(range(len(feature.bins))),
@@ -144,7 +143,7 @@ def in_zone(course: Course, zone: tzinfo) -> Course:
 def errors(course: Course) -> Figure | None:
     """Errors per 100 requests of each version, with the interval of every bin, and the limit. None when nobody
     answered."""
-    drawn = go.Figure()
+    drawn = Plot()
     for line in course.lines:
         pieces = _unbroken([point for point in line.points if point.error_rate is not None], course.width)
         _band(drawn, line, pieces)
@@ -164,7 +163,7 @@ def _usual(course: Course) -> float | None:
 
 def latency(course: Course) -> Figure | None:
     """p50, p95 and p99 of each version. None when nothing was measured."""
-    drawn = go.Figure()
+    drawn = Plot()
     for line in course.lines:
         for name, dash in (("p50", "dot"), ("p95", "solid"), ("p99", "dash")):
             value = attrgetter(name)
@@ -177,16 +176,16 @@ def latency(course: Course) -> Figure | None:
 def requests(course: Course) -> Figure | None:
     """Requests a second of each version, and below them the weight of the one on trial. None without any."""
     rows = 2 if any(weight for _, weight in course.shares) else 1
-    drawn = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.12, row_heights=[0.7, 0.3][:rows])
+    drawn = Plot(rows=rows, spacing=0.12, heights=[0.7, 0.3][:rows])
     for line in course.lines:
         _over_time(drawn, line, _unbroken(line.points, course.width), lambda point: point.rate, hover="%{y:.1f}/s")
-    drawn.update_yaxes(title_text="Requests/s", rangemode="tozero", row=1, col=1)
+    drawn.update_yaxes(title_text="Requests/s", rangemode="tozero", row=1)
     if rows > 1 and drawn.data:
         _weights(drawn, course)
     return _course(drawn, course)
 
 
-def _weights(drawn: go.Figure, course: Course) -> None:
+def _weights(drawn: Plot, course: Course) -> None:
     last = max((point.at for line in course.lines for point in line.points), default=course.shares[-1][0])
     steps = [*course.shares, (max(last, course.shares[-1][0]), course.shares[-1][1])]
     drawn.add_scatter(
@@ -201,9 +200,8 @@ def _weights(drawn: go.Figure, course: Course) -> None:
         hovertemplate="%{y} % of requests<extra></extra>",
         showlegend=False,
         row=2,
-        col=1,
     )
-    drawn.update_yaxes(title_text="Weight", ticksuffix=" %", range=[0, 105], tickvals=[0, 50, 100], row=2, col=1)
+    drawn.update_yaxes(title_text="Weight", ticksuffix=" %", range=[0, 105], tickvals=[0, 50, 100], row=2)
 
 
 def predictions(course: Course) -> Figure | None:
@@ -213,7 +211,7 @@ def predictions(course: Course) -> Figure | None:
         return None
     names = list(dict.fromkeys(name for line in lines for name in line.classes))
     titles = [_plain(line.version.label) for line in lines]
-    drawn = make_subplots(rows=len(lines), cols=1, shared_xaxes=True, vertical_spacing=0.16, subplot_titles=titles)
+    drawn = Plot(rows=len(lines), spacing=0.16, titles=titles)
     for row, line in enumerate(lines, start=1):
         for place, name in enumerate(names):
             _part(drawn, row, line, name, alpha=0.85 - 0.65 * place / max(len(names) - 1, 1))
@@ -222,7 +220,7 @@ def predictions(course: Course) -> Figure | None:
     return _course(drawn, course, height=_COURSE_HEIGHT + 80, lift=20, showlegend=False)
 
 
-def _part(drawn: go.Figure, row: int, line: Line, name: str, *, alpha: float) -> None:
+def _part(drawn: Plot, row: int, line: Line, name: str, *, alpha: float) -> None:
     seen = [(point.at, point.prediction) for point in line.points if point.prediction and point.prediction.total]
     shares = [dict(zip(counts.categories, counts.shares, strict=True)) for _, counts in seen]
     drawn.add_scatter(
@@ -236,7 +234,6 @@ def _part(drawn: go.Figure, row: int, line: Line, name: str, *, alpha: float) ->
         meta=line.tone,
         hovertemplate=f"{_plain(name)}: %{{y:.1f}} %<extra></extra>",
         row=row,
-        col=1,
     )
 
 
@@ -249,7 +246,7 @@ def side_by_side(parts: Sequence[tuple[str, str, Distribution | None]]) -> Figur
     if not given or len({(each.edges, bool(each.categories)) for _, _, each in given}) > 1:
         return None
     bins = _bins([each for _, _, each in given])
-    drawn = go.Figure()
+    drawn = Plot()
     for name, tone, counts in given:
         shares = dict(zip(names_of(counts), counts.shares, strict=True))
         drawn.add_bar(
@@ -297,7 +294,7 @@ def _unbroken(points: Iterable[Point], width: timedelta) -> list[Piece]:
 
 
 def _over_time(
-    drawn: go.Figure,
+    drawn: Plot,
     line: Line,
     pieces: Sequence[Piece],
     value: Value,
@@ -332,7 +329,7 @@ def _joined(pieces: Iterable[list[Any]]) -> Iterator[Any]:
         yield from piece
 
 
-def _band(drawn: go.Figure, line: Line, pieces: Sequence[Piece]) -> None:
+def _band(drawn: Plot, line: Line, pieces: Sequence[Piece]) -> None:
     """The interval of each bin: one outline a piece, there along its upper side and back along its lower one."""
     if not pieces:
         return
@@ -355,7 +352,7 @@ def _band(drawn: go.Figure, line: Line, pieces: Sequence[Piece]) -> None:
 
 
 def _course(
-    drawn: go.Figure,
+    drawn: Plot,
     course: Course,
     *,
     height: int = _COURSE_HEIGHT,
@@ -413,46 +410,70 @@ def _apart(marks: Sequence[Mark], first: datetime, last: datetime) -> list[Mark]
     return shown
 
 
+# ---------------------------------------------------------------- a metric through the versions of a model
+
+
+def metric(course: MetricCourse) -> Figure | None:
+    """A metric of each version, oldest first. None where fewer than two have a number."""
+    values = [line.second if line else None for line in course.lines]
+    values = [value if value is not None and math.isfinite(value) else None for value in values]
+    if sum(value is not None for value in values) < 2:
+        return None
+    labels = [each.label for each in course.versions]
+    drawn = Plot()
+    drawn.add_scatter(
+        x=list(range(len(values))),
+        y=values,
+        customdata=[_plain(each) for each in labels],
+        mode="lines+markers",
+        line={"width": 2},
+        marker={"size": 7},
+        meta=STABLE,
+        hovertemplate="%{customdata}: %{y:.6g}<extra></extra>",
+    )
+    for place, each in enumerate(course.versions):
+        if each.in_production:
+            drawn.add_vline(x=place, line={"dash": "dash", "width": 1}, name=MARK)
+            drawn.add_annotation(x=place, y=1, yref="paper", yanchor="bottom", text="in Production", showarrow=False)
+    drawn.update_xaxes(**_named(labels), nticks=0)
+    drawn.update_yaxes(title_text=_plain(course.name))
+    return _finished(drawn, height=_COURSE_HEIGHT, showlegend=False)
+
+
 # ---------------------------------------------------------------- what they have in common
 
 
 def _line(
-    drawn: go.Figure, row: int, name: str, at: list[float], values: list[Any], colour: str, dash: str = "solid"
+    drawn: Plot, row: int, name: str, at: list[float], values: list[Any], colour: str, dash: str = "solid"
 ) -> None:
-    drawn.add_scatter(
-        x=at, y=values, name=name, mode="lines", line={"width": 2, "dash": dash}, meta=colour, row=row, col=1
-    )
+    drawn.add_scatter(x=at, y=values, name=name, mode="lines", line={"width": 2, "dash": dash}, meta=colour, row=row)
 
 
-def _limit(drawn: go.Figure, value: float, words: str, *, row: int | str = "all") -> None:
+def _limit(drawn: Plot, value: float, words: str, *, row: int = 1) -> None:
     """``row`` is for charts of several rows, one below the other."""
     drawn.add_hline(
         y=value,
         row=row,
-        col=1 if isinstance(row, int) else "all",
         line={"dash": "dash", "width": 1.5},
         name=LIMIT,
         annotation={"text": words, "name": LIMIT, "yanchor": "bottom"},
-        annotation_position="top left",
     )
 
 
-def _finished(drawn: go.Figure, *, height: int, **layout: Any) -> Figure:
+def _finished(drawn: Plot, *, height: int, **layout: Any) -> Figure:
     """Without colours, and still under the finger: a page that scrolls must not zoom a chart instead."""
     drawn.update_xaxes(fixedrange=True, title_font_size=13)
     drawn.update_yaxes(fixedrange=True, title_font_size=13)
     drawn.update_layout(
-        template="none",
         height=height,
         margin={"l": 56, "r": 16, "t": 32, "b": 56},
         dragmode=False,
         **{"legend": _LEGEND, **layout},
     )
     drawn.update_annotations(font_size=13)
-    for annotation in drawn.layout.annotations:
-        annotation.name = annotation.name or SOFT
-    figure: Figure = json.loads(drawn.to_json())
-    return figure
+    for annotation in drawn.annotations:
+        annotation.setdefault("name", SOFT)
+    return drawn.as_json()
 
 
 def _named(names: Sequence[str]) -> dict[str, Any]:

@@ -6,10 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from lifecycle.domain.exporting import ExportFormat
 from lifecycle.domain.stages import Stage
 from lifecycle.queries import RecordFilter
+from lifecycle.queries_models import ModelFilter, Sort
+
+LONGEST_WORDS = 600
+"""Of what is searched for or filtered by: more than a tag has."""
+MOST_TAGS = 10
 
 
 def stage_named(word: str | None) -> Stage | None:
@@ -20,6 +26,32 @@ def stage_named(word: str | None) -> Stage | None:
 def position(word: str | None) -> int | None:
     """The number of an entry in an address; None for any other word, which leads to the newest entries."""
     return int(word) if word and word.isascii() and word.isdecimal() and len(word) < 16 else None
+
+
+def model_filter(asked: QueryDict) -> ModelFilter:
+    """What an address asks of the list of models; what is no value of a filter does not restrict.
+
+    ``add_tag`` is a tag that is still in its field, beside those that were chosen before.
+    """
+    tags = [_words(each) for each in (*asked.getlist("tag"), *asked.getlist("add_tag"))]
+    return ModelFilter(
+        search=_words(asked.get("search")),
+        stage=stage_named(asked.get("stage")),
+        tags=tuple(dict.fromkeys(tag for tag in tags if tag))[:MOST_TAGS],
+        team=_words(asked.get("team")),
+        framework=_words(asked.get("framework")),
+        under_way=asked.get("under_way") == "yes",
+        unhealthy=asked.get("unhealthy") == "yes",
+    )
+
+
+def _words(given: str | None) -> str:
+    return (given or "").strip()[:LONGEST_WORDS]
+
+
+def sort_named(word: str | None) -> Sort:
+    """The order with this name; by name for any other word."""
+    return next((sort for sort in Sort if sort.value == word), Sort.NAME)
 
 
 YEARS = range(1970, 2201)

@@ -6,16 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
 from django.utils import timezone
 from rest_framework.views import APIView
 
 from lifecycle.domain.permissions import NotAllowedError
 from lifecycle.operations import RefusedError
 from portal.access import actor_of
-from portal.permissions import ENDPOINTS, PUBLIC, Needs, check, methods, needs
-from portal.web.answers import forbidden
+from portal.permissions import ENDPOINTS, PUBLIC, READING, Needs, check, methods, needs
+from portal.web.answers import SESSION_ENDED, came_from, forbidden, not_allowed
 
 View = Callable[..., HttpResponseBase]
 logger = logging.getLogger(__name__)
@@ -36,13 +40,20 @@ class PermissionTable(LoginRequiredMiddleware):
             return None
         needed = needs(name, request.method or "")
         if needed is None:
-            return HttpResponseNotAllowed(methods(name))
+            return not_allowed(request, methods(name))
         if needed == PUBLIC:
             return None
         if not request.user.is_authenticated:
+            return self._to_sign_in(request, view)
+        return _why_not(request, needed)
+
+    def _to_sign_in(self, request: HttpRequest, view: View) -> HttpResponseBase:
+        """After signing in, somebody who sent a form is back on its page: the form's own address opens nothing."""
+        if request.method in READING:
             answer: HttpResponse = self.handle_no_permission(request, view)
             return answer
-        return _why_not(request, needed)
+        messages.error(request, SESSION_ENDED)
+        return redirect_to_login(came_from(request), resolve_url(settings.LOGIN_URL))
 
 
 def _why_not(request: HttpRequest, needed: Needs) -> HttpResponse | None:

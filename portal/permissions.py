@@ -47,6 +47,8 @@ _OWN_FORM: dict[str, Needs] = {"GET": SIGNED_IN, "POST": SIGNED_IN}
 PAGES: dict[str, dict[str, Needs]] = {
     "home": _reads(),
     "inbox": _reads(),
+    "inbox-count": _reads(),
+    "status": _reads(),
     # ------------------------------------------------------------ models and versions
     "models": _reads(),
     "model": _reads(),
@@ -59,6 +61,12 @@ PAGES: dict[str, dict[str, Needs]] = {
     "version": _reads(),
     "evidence": _reads(),
     "version-charts": _reads(),
+    "model-metrics": _reads(),
+    "pictures": _reads(),
+    "picture": _reads(),
+    "lineage": _reads(),
+    "from-mlflow-version": _reads(),
+    "from-mlflow-run": _reads(),
     "start-check": _does(Action.START_CHECK),
     "cancel-check": _does(Action.START_CHECK),
     "record-evidence": _does(Action.RECORD_EVIDENCE),
@@ -109,6 +117,8 @@ PAGES: dict[str, dict[str, Needs]] = {
     "cancel-export": _does(Action.EXPORT_RECORD),
     "download-export": _reads(Action.READ_RECORD),
     # ------------------------------------------------------------ people
+    "profile": _reads(),
+    "people-named": _reads(),
     "people": {"GET": Action.MANAGE_PEOPLE, "POST": Action.MANAGE_PEOPLE},
     "person": {"GET": Action.MANAGE_PEOPLE, "POST": Action.MANAGE_PEOPLE},
     "second-factors-off": _does(Action.MANAGE_PEOPLE),
@@ -226,6 +236,7 @@ API: dict[str, dict[str, Needs]] = {
     "api-model-team": {"GET": Action.VIEW, "POST": Action.MANAGE_PEOPLE},
     "api-schema": {"GET": SIGNED_IN},
     "api-notices": _reads(Action.MANAGE_CHANNELS),
+    "api-status": _reads(),
     # ------------------------------------------------------------ for the machines: it checks a signature
     "hook-mlflow": _does(PUBLIC),
 }

@@ -58,6 +58,8 @@ DEBUG = env.bool("STAGEGATE_DEBUG", False)
 DEMO = env.bool("STAGEGATE_DEMO", False)
 DEMO_HOUR_SECONDS = env.float("STAGEGATE_DEMO_HOUR_SECONDS", 10.0)
 PUBLIC_URL = env.str("STAGEGATE_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL_IS_SET = "STAGEGATE_PUBLIC_URL" in os.environ
+"""Without it nobody knows by which address other machines reach the portal, so none is written to MLflow."""
 SECRET_KEY = env.str("STAGEGATE_SECRET_KEY", "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("Set STAGEGATE_SECRET_KEY to a long random text; `make run` does it for you.")
@@ -106,7 +108,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.middleware.PageHeaders",
     "portal.middleware.ViewerTimeZone",
-    "portal.web.answers.NotAllowedToForbidden",
+    "portal.web.answers.RefusalPages",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -225,6 +227,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 _HOST = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME = f"{_HOST}stagegate_session"
 CSRF_COOKIE_NAME = f"{_HOST}stagegate_csrf"
+CSRF_FAILURE_VIEW = "portal.web.answers.not_the_same_session"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = env.bool("STAGEGATE_SSL_REDIRECT", HTTPS)
@@ -302,7 +305,14 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "stagegate",
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 1.0},
-    }
+    },
+    # Not in the broker's memory, which must not run full. At most MAX_ENTRIES files of a megabyte at the very most.
+    "pictures": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": HOME / "cache" / "pictures",
+        "TIMEOUT": 7 * 86400,
+        "OPTIONS": {"MAX_ENTRIES": 300},
+    },
 }
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -23,9 +23,11 @@ from lifecycle.domain.observations import Counts, add
 from lifecycle.domain.policy import MetricQueries
 from lifecycle.domain.slugs import is_slug
 from lifecycle.ports import (
+    ArtifactEntry,
     ArtifactFile,
     Backend,
     FencedError,
+    Keeper,
     NotFoundError,
     Page,
     PermanentError,
@@ -34,6 +36,7 @@ from lifecycle.ports import (
     Reading,
     RegistryModel,
     RegistryVersion,
+    RunOrigin,
     Scored,
     Server,
     ServerAnswer,
@@ -73,13 +76,14 @@ class MemoryRegistry(_Twin):
 
     ``add_model``, ``add_version``, ``delete_model`` and ``replace_files`` do what people do with MLflow directly.
     ``stored`` holds the files of each address, path to content; ``undeletable`` the error that deleting those at an
-    address raises.
+    address raises; ``origins`` where runs come from.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stored: dict[str, dict[str, bytes]] = {}
         self.undeletable: dict[str, PortError] = {}
+        self.origins: dict[str, RunOrigin] = {}
         self._last_numbers: Counter[str] = Counter()
         self._sources: dict[VersionRef, str] = {}
         self._models: dict[str, RegistryModel] = {}
@@ -130,6 +134,10 @@ class MemoryRegistry(_Twin):
         if not source or files is not None:
             self.replace_files(ref, files if files is not None else {"MLmodel": b"flavors: {}\n"})
         return version
+
+    def add_run_files(self, ref: VersionRef, files: Mapping[str, bytes]) -> None:
+        """Log files to the version's run, beside those of its model."""
+        self.stored.setdefault(self._run_address(self._version(ref)), {}).update(files)
 
     def replace_files(self, ref: VersionRef, files: Mapping[str, bytes]) -> None:
         self.stored[self._place(self._version(ref).source).address] = dict(files)
@@ -217,6 +225,50 @@ class MemoryRegistry(_Twin):
         self._reached("files")
         stored = self.stored.get(self._place(source).address, {})
         return tuple(ArtifactFile(path, len(content)) for path, content in sorted(stored.items()))
+
+    def folder(
+        self, version: RegistryVersion, keeper: Keeper, path: str = "", *, seconds: float
+    ) -> tuple[ArtifactEntry, ...]:
+        self._reached("folder")
+        below = f"{path}/" if path else ""
+        found: dict[str, ArtifactEntry] = {}
+        for each, content in self._kept(version, keeper).items():
+            if each.startswith(below):
+                name, _, rest = each.removeprefix(below).partition("/")
+                size = 0 if rest else len(content)
+                found.setdefault(name, ArtifactEntry(f"{below}{name}", size, is_folder=bool(rest)))
+        return tuple(found[name] for name in sorted(found))
+
+    def content(self, version: RegistryVersion, keeper: Keeper, path: str, *, most: int, seconds: float) -> bytes:
+        self._reached("content")
+        kept = self._kept(version, keeper)
+        if path not in kept:
+            raise PermanentError(f"there is no file {path}")
+        if len(kept[path]) > most:
+            raise PermanentError(f"{path} is longer than {most} bytes")
+        return kept[path]
+
+    def run_origin(self, run_id: str, *, seconds: float) -> RunOrigin:
+        self._reached("run_origin")
+        if all(version.run_id != run_id for version in self._versions.values()):
+            raise NotFoundError(f"there is no run {run_id}")
+        return self.origins.get(run_id, RunOrigin())
+
+    def _kept(self, version: RegistryVersion, keeper: Keeper) -> dict[str, bytes]:
+        """All files of a run, its model's among them, or those of a model that has a directory of its own."""
+        run = f"{self._run_address(version)}/" if version.run_id else ""
+        if keeper == Keeper.MODEL:
+            address = self._place(version.source).address
+            return {} if run and address.startswith(run) else self.stored.get(address, {})
+        return {
+            f"{address}/{path}".removeprefix(run): content
+            for address, files in self.stored.items()
+            for path, content in files.items()
+            if run and f"{address}/".startswith(run)
+        }
+
+    def _run_address(self, version: RegistryVersion) -> str:
+        return f"{STORE}:/0/{version.run_id}/artifacts"
 
     def delete_files(self, source: str, run_id: str) -> None:
         self._reached("delete_files")

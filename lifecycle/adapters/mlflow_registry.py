@@ -28,6 +28,7 @@ What MLflow does, measured with 3.17:
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
 import math
@@ -53,12 +54,16 @@ from lifecycle.adapters.artifact_places import FETCHABLE_SCHEMES, STORE, Place, 
 from lifecycle.adapters.deadline import deadline_session
 from lifecycle.domain.locations import original_of
 from lifecycle.ports import (
+    ArtifactEntry,
     ArtifactFile,
+    Dataset,
+    Keeper,
     NotFoundError,
     Page,
     PermanentError,
     RegistryModel,
     RegistryVersion,
+    RunOrigin,
     TemporaryError,
     VersionDetails,
     VersionRef,
@@ -79,6 +84,8 @@ WEBHOOK_EVENTS = (
 )
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 MAX_MODEL_FILE_BYTES = 8 * 1024 * 1024
+MAX_ENTRIES = 2_000
+"""Entries of one folder that are read for somebody who waits; of a folder with more, the first ones."""
 MAX_FILES = 100_000
 """Files and folders that a model may have before its listing is given up."""
 DELETION_SECONDS = 60.0
@@ -134,13 +141,13 @@ class MlflowRegistry:
         self._retries = retries
         self._download_seconds = download_seconds
         self._environment = dict(os.environ if environment is None else environment)
-        self._session_of: tuple[int, requests.Session] | None = None
+        self._sessions: dict[int, tuple[int, requests.Session]] = {}
 
     def close(self) -> None:
         """Close the kept connections; the next call opens new ones."""
-        if self._session_of is not None:
-            self._session_of[1].close()
-            self._session_of = None
+        for _, session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
 
     # ------------------------------------------------------------ reading
 
@@ -439,6 +446,53 @@ class MlflowRegistry:
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         }
 
+    # ------------------------------------------------------------ what somebody waits for: one try, and a short time
+
+    def folder(
+        self, version: RegistryVersion, keeper: Keeper, path: str = "", *, seconds: float
+    ) -> tuple[ArtifactEntry, ...]:
+        """By MLflow's own listing, which knows every store; the files of a model that was logged by itself are not
+        among its run's."""
+        if keeper == Keeper.RUN:
+            where, query = "artifacts/list", {"run_id": version.run_id, **({"path": path} if path else {})}
+        else:
+            model_id = self._model_id(version, seconds)
+            where = f"logged-models/{urllib.parse.quote(model_id, safe='')}/artifacts/directories" if model_id else ""
+            query = {"artifact_directory_path": path} if path else {}
+        if not where or (keeper == Keeper.RUN and not version.run_id):
+            return ()
+        try:
+            answer = self._api("GET", where, query=query, seconds=seconds)
+        except NotFoundError:
+            return ()
+        with _understanding():
+            return tuple(sorted(_entries_below(path, answer.get("files", ())), key=_by_path))
+
+    def _model_id(self, version: RegistryVersion, seconds: float) -> str:
+        """The logged model that the version is, "" when its files are not those of one."""
+        source = version.source
+        if original_of(source) is not None:
+            answer = self._api("GET", "model-versions/get-download-uri", query=_names(version.ref), seconds=seconds)
+            source = str(answer.get("artifact_uri", ""))
+        if source.startswith("models:/"):
+            return source.removeprefix("models:/")
+        try:
+            return parse(source).model_id
+        except PermanentError:
+            return ""
+
+    def content(self, version: RegistryVersion, keeper: Keeper, path: str, *, most: int, seconds: float) -> bytes:
+        if keeper == Keeper.RUN:
+            where, query = "/get-artifact", {"run_id": version.run_id, "path": path}
+        else:
+            where, query = "/model-versions/get-artifact", {**_names(version.ref), "path": path}
+        return self._read("GET", where, query=query, limit=most, seconds=seconds, retries=0)
+
+    def run_origin(self, run_id: str, *, seconds: float) -> RunOrigin:
+        answer = self._api("GET", "runs/get", query={"run_id": run_id}, seconds=seconds)
+        with _understanding():
+            return _origin(answer["run"])
+
     # ------------------------------------------------------------ webhooks
 
     def ensure_webhook(self, url: str, secret: str) -> None:
@@ -476,9 +530,19 @@ class MlflowRegistry:
     # ------------------------------------------------------------ the wire
 
     def _api(
-        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
     ) -> dict[str, Any]:
-        content = self._read(method, f"/api/2.0/mlflow/{path}", query=query, body=body)
+        """``seconds``: somebody waits, so it is tried once, and for no longer."""
+        retries = self._retries if seconds is None else 0
+        content = self._read(
+            method, f"/api/2.0/mlflow/{path}", query=query, body=body, seconds=seconds, retries=retries
+        )
         try:
             answer = json.loads(content or b"{}")
         except ValueError as error:
@@ -496,10 +560,11 @@ class MlflowRegistry:
         body: Mapping[str, Any] | None = None,
         limit: int = MAX_ANSWER_BYTES,
         seconds: float | None = None,
+        retries: int | None = None,
     ) -> bytes:
         seconds = self._timeout_seconds if seconds is None else seconds
         try:
-            with self._session().request(
+            with self._session(retries).request(
                 method,
                 self._base + path,
                 params=query,
@@ -524,14 +589,16 @@ class MlflowRegistry:
         _raise_for(response.status_code, content, path)
         return content
 
-    def _session(self) -> requests.Session:
+    def _session(self, retries: int | None = None) -> requests.Session:
         """This process's session: a forked worker must not share its parent's connections."""
-        if self._session_of is None or self._session_of[0] != os.getpid():
-            self._session_of = (os.getpid(), self._new_session())
-        return self._session_of[1]
+        retries = self._retries if retries is None else retries
+        known = self._sessions.get(retries)
+        if known is None or known[0] != os.getpid():
+            known = self._sessions[retries] = (os.getpid(), self._new_session(retries))
+        return known[1]
 
-    def _new_session(self) -> requests.Session:
-        session = deadline_session(retries=self._retries)
+    def _new_session(self, retries: int) -> requests.Session:
+        session = deadline_session(retries=retries)
         get = self._environment.get
         user, token = get("MLFLOW_TRACKING_USERNAME"), get("MLFLOW_TRACKING_TOKEN")
         if user:
@@ -639,6 +706,35 @@ def _details(answer: Mapping[str, Any], model_file: Mapping[str, Any]) -> Versio
     )
 
 
+def _origin(run: Mapping[str, Any]) -> RunOrigin:
+    tags = _pairs(run.get("data", {}).get("tags", ()))
+    given = run.get("inputs", {}).get("dataset_inputs", ())
+    return RunOrigin(
+        parent_id=tags.get("mlflow.parentRunId", ""),
+        datasets=tuple(map(_dataset, given)),
+    )
+
+
+def _dataset(given: Mapping[str, Any]) -> Dataset:
+    about = given["dataset"]
+    return Dataset(
+        name=str(about.get("name", "")),
+        digest=str(about.get("digest", "")),
+        source_type=str(about.get("source_type", "")),
+        context=_pairs(given.get("tags", ())).get("mlflow.data.context", ""),
+    )
+
+
+def _entries_below(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[ArtifactEntry]:
+    """What is truly in the folder: a listing that leads elsewhere is not followed."""
+    above = f"{folder}/" if folder else ""
+    for item in itertools.islice(files, MAX_ENTRIES):
+        path = str(item["path"])
+        name = path.removeprefix(above)
+        if path == f"{above}{name}" and "/" not in name and name not in {"", ".", ".."}:
+            yield ArtifactEntry(path, int(item.get("file_size", 0)), bool(item.get("is_dir", False)))
+
+
 def _stage(word: str) -> str:
     """A tag can be anything; what is not a stage counts as none."""
     return word if word in STAGES else "None"
@@ -677,7 +773,7 @@ def _flavors(written: object) -> tuple[str, ...]:
     return tuple(sorted(map(str, written))) if isinstance(written, dict) else ()
 
 
-def _by_path(file: ArtifactFile) -> str:
+def _by_path(file: ArtifactFile | ArtifactEntry) -> str:
     return file.path
 
 

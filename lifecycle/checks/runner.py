@@ -36,7 +36,7 @@ from lifecycle.checks.base import CheckCancelledError, Entry, Result, Subject
 from lifecycle.dispatch import CHECKS_QUEUE, send, wake_check
 from lifecycle.domain.criteria import Criterion
 from lifecycle.domain.gates import Source
-from lifecycle.domain.permissions import STAGEGATE
+from lifecycle.domain.permissions import STAGEGATE, STAGEGATE_ASKED_BY
 from lifecycle.domain.policy import Policy as PolicyValues
 from lifecycle.domain.stages import Stage, to_mlflow
 from lifecycle.evidence import append, files_changed_since
@@ -342,7 +342,7 @@ def _conclude(claim: Claim, version: ModelVersion, result: Result, now: datetime
 
 def _author(check: CheckRun) -> str:
     by_policy = check.requested_by_name == STAGEGATE.name
-    return STAGEGATE.name if by_policy else f"{STAGEGATE.name}, asked by {check.requested_by_name}"[:200]
+    return STAGEGATE.name if by_policy else f"{STAGEGATE_ASKED_BY}{check.requested_by_name}"[:200]
 
 
 def _try_later(claim: Claim, why: str, now: datetime) -> None:

@@ -81,4 +81,7 @@ def check_approver(
         )
     if not approver.roles & set(required):
         wanted = " and ".join(role.label for role in required)
-        raise ApprovalRefusedError(f"This transition needs a yes from: {wanted}. You have none of these roles.")
+        raise ApprovalRefusedError(
+            f"This transition needs a yes from: {wanted}. You have none of these roles: ask "
+            "an administrator, or leave it to somebody who has one."
+        )

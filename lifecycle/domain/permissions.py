@@ -203,6 +203,10 @@ class Actor:
 
 STAGEGATE = Actor(name="Stagegate")
 """The engine acting by policy, without a person."""
+STAGEGATE_ASKED_BY = f"{STAGEGATE.name}, asked by "
+"""How the name begins of whoever records what Stagegate measured because a person, whose name follows, asked for it."""
+COMMAND_LINE = "Command line"
+"""The name of whoever acts by a command on the machine itself."""
 
 
 class NotAllowedError(Exception):
@@ -223,11 +227,15 @@ def in_scope(actor: Actor, action: Action) -> bool:
 def require(actor: Actor, action: Action) -> None:
     """Raises NotAllowedError."""
     if actor.scopes is not None and action in IN_PERSON:
-        raise NotAllowedError(f"A token cannot {action.label}: that takes a person who has signed in.")
+        raise NotAllowedError(
+            f"A token cannot {action.label}: that takes a person who has signed in. Do it in the portal."
+        )
     if not in_scope(actor, action):
-        raise NotAllowedError(f"This token may not {action.label}: that is not among its scopes.")
+        raise NotAllowedError(f"This token may not {action.label}: that is not among its scopes. Create one that may.")
     if not may(actor, action):
-        raise NotAllowedError(f"To {action.label}, you need the role {_listed(ALLOWED[action])}.")
+        raise NotAllowedError(
+            f"To {action.label}, you need the role {_listed(ALLOWED[action])}. Ask an administrator for it."
+        )
 
 
 def _listed(roles: frozenset[Role]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 
 class AuditEntry(models.Model):
@@ -15,22 +16,22 @@ class AuditEntry(models.Model):
     """
 
     seq = models.BigIntegerField(unique=True)
-    at = models.DateTimeField(db_index=True)
-    action = models.CharField(max_length=60, db_index=True)
+    at = models.DateTimeField()
+    action = models.CharField(max_length=60)
     refused = models.BooleanField(default=False)
-    actor = models.CharField(max_length=200, db_index=True)
+    actor = models.CharField(max_length=200)
     actor_id = models.BigIntegerField(null=True)
     actor_roles = models.JSONField(default=list)
     signed_in_by = models.CharField(max_length=40)
     address = models.CharField(max_length=64, blank=True, default="")
-    model = models.TextField(blank=True, default="", db_index=True)
+    model = models.TextField(blank=True, default="")
     version = models.PositiveIntegerField(null=True)
     semantic_version = models.CharField(max_length=100, blank=True, default="")
     from_stage = models.CharField(max_length=16, blank=True, default="")
     to_stage = models.CharField(max_length=16, blank=True, default="")
     reason = models.TextField(blank=True, default="")
     details = models.JSONField(default=dict)
-    transition = models.BigIntegerField(null=True, db_index=True)
+    transition = models.BigIntegerField(null=True)
     policy = models.PositiveIntegerField(null=True)
     evidence_digest = models.CharField(max_length=64, blank=True, default="")
     previous_hash = models.CharField(max_length=64)
@@ -39,6 +40,16 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ("-seq",)
         verbose_name_plural = "audit entries"
+        # Each gives the newest of what it finds first: a page takes its rows from there, however many there are.
+        indexes = (
+            models.Index(fields=("at", "seq"), name="record_by_time"),
+            models.Index(fields=("action", "seq"), name="record_by_action"),
+            models.Index(fields=("actor", "seq"), name="record_by_actor"),
+            models.Index(fields=("model", "version", "seq"), name="record_by_version"),
+            models.Index(fields=("model", "seq"), name="record_by_model"),
+            models.Index(fields=("transition", "seq"), name="record_by_transition"),
+            models.Index(fields=("seq",), name="record_of_refusals", condition=Q(refused=True)),
+        )
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor}: {self.action}"

@@ -138,6 +138,7 @@ class Verdict(models.Model):
 
     class Meta:
         ordering = ("at", "id")
+        indexes = (models.Index(fields=("kind", "trial"), name="verdicts_by_kind"),)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.why}"

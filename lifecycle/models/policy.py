@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 
 from lifecycle.domain import policy as values
 from lifecycle.models.registry import RegisteredModel
@@ -38,7 +39,7 @@ class Policy(models.Model):
     def withdrawn(self) -> bool:
         return self.body is None
 
-    @property
+    @cached_property
     def values(self) -> values.Policy:
         """Raises PolicyError for a withdrawal: it has no values, and rules no transition."""
         return values.load(self.body)

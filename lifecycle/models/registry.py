@@ -49,7 +49,10 @@ class RegisteredModel(models.Model):
 
     class Meta:
         ordering = ("slug",)
-        indexes = (models.Index(fields=("name",), name="models_by_name"),)
+        indexes = (
+            models.Index(fields=("name",), name="models_by_name"),
+            models.Index(fields=("team", "removed_at", "slug"), name="models_of_a_team"),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -144,7 +147,10 @@ class ModelVersion(models.Model):
     class Meta:
         ordering = ("model", "-version")
         constraints = (models.UniqueConstraint(fields=("model", "version"), name="one_row_a_model_version"),)
-        indexes = (models.Index(fields=("details_at", "-created_at"), name="versions_without_details"),)
+        indexes = (
+            models.Index(fields=("details_at", "-created_at"), name="versions_without_details"),
+            models.Index(fields=("removed_at", "model", "-version"), name="versions_by_model"),
+        )
 
     def __str__(self) -> str:
         return f"{self.model.name} {self.label}"

@@ -78,6 +78,7 @@ class Deletion(models.Model):
 
     class Meta:
         ordering = ("-planned_at", "-id")
+        indexes = (models.Index(fields=("status", "-finished_at", "-id"), name="deletions_latest_first"),)
 
     def __str__(self) -> str:
         return f"{self.version}: {self.get_status_display()}"

@@ -133,7 +133,20 @@ class Transition(models.Model):
                 fields=("model",), condition=Q(status__in=ACTIVE), name="one_active_transition_a_model"
             ),
         )
-        indexes = (models.Index(fields=("status", "due_at"), name="transitions_due"),)
+        indexes = (
+            models.Index(fields=("status", "due_at"), name="transitions_due"),
+            models.Index(
+                fields=("bypassed_at",),
+                name="bypasses_to_review",
+                condition=Q(bypassed_at__isnull=False, bypass_reviewed_at__isnull=True),
+            ),
+            models.Index(
+                fields=("-rollback_requested_at",),
+                name="rollbacks_to_review",
+                condition=Q(rollback_requested_at__isnull=False, reviewed_at__isnull=True),
+            ),
+            models.Index(fields=("-finished_at",), name="transitions_by_end"),
+        )
 
     def __str__(self) -> str:
         return f"{self.version} to {self.to_stage}"

@@ -21,7 +21,10 @@ def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, no
         policy = current_policy(version.model, now)
         barred = why_not_loaded(version, criterion, policy.values, now)
         if barred:
-            raise RefusedError(f"{barred} So the model is not loaded for this check.", rule="scan_failed")
+            raise RefusedError(
+                f"{barred} So the model is not loaded for this check. Read what the scan found first.",
+                rule="scan_failed",
+            )
         created = queue(version, criterion, policy=policy, actor=actor, now=now)
         if created is None:
             raise RefusedError(
@@ -33,7 +36,11 @@ def start_check(*, version: ModelVersion, criterion: Criterion, actor: Actor, no
 
 def _check_subject(version: ModelVersion, criterion: Criterion) -> None:
     if criterion.about.origin != Origin.CHECKED:
-        raise RefusedError(f"{criterion.label} is not something that Stagegate checks by a run.", rule="not_a_check")
+        raise RefusedError(
+            f"{criterion.label} is not something that Stagegate checks by a run. Look at its line at the "
+            "gate: it says where this comes from.",
+            rule="not_a_check",
+        )
     need_writable(version)
     need_ready(version)
     if criterion == Criterion.DRIFT and not Variant.objects.filter(version=version, weight__gt=0).exists():
@@ -48,7 +55,10 @@ def cancel_check(*, check: CheckRun, actor: Actor, now: datetime) -> CheckRun:
     with recorded(Action.START_CHECK, actor, now, version=check.version) as actor:
         ended = {"status": CheckStatus.CANCELLED, "finished_at": now, "lease_until": None, "phase": "", "error": ""}
         if CheckRun.objects.filter(pk=check.pk, status__in=UNFINISHED_CHECKS).update(**ended) != 1:
-            raise RefusedError("This check has ended already.", rule="already_ended")
+            raise RefusedError(
+                "This check has ended already; its outcome stands at the gate. Start it again for another one.",
+                rule="already_ended",
+            )
         details = {"criterion": check.criterion, "check": check.pk}
         record("check_cancelled", actor=actor, now=now, version=check.version, details=details)
         check.refresh_from_db()

@@ -66,7 +66,9 @@ def read_afresh(version: ModelVersion, now: datetime) -> RefusedError | None:
     try:
         mirror.refresh_version(adapters.registry(), VersionRef(version.model.name, version.version), now)
     except NotFoundError:
-        return RefusedError("MLflow no longer has this version.", rule="version_removed")
+        return RefusedError(
+            "MLflow no longer has this version. Register it there again if it is still needed.", rule="version_removed"
+        )
     except PortError as error:
         return RefusedError(
             f"MLflow cannot be read just now ({error}), so this version's facts cannot be confirmed. "
@@ -102,7 +104,9 @@ def need_ready(version: ModelVersion) -> None:
 
 def _need_present(version: ModelVersion) -> None:
     if version.removed_at is not None:
-        raise RefusedError("MLflow no longer has this version.", rule="version_removed")
+        raise RefusedError(
+            "MLflow no longer has this version. Register it there again if it is still needed.", rule="version_removed"
+        )
 
 
 def _need_exact_name(version: ModelVersion) -> None:

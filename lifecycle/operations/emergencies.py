@@ -66,9 +66,15 @@ def _need_bypass_role(row: Transition, actor: Actor) -> None:
     if actor.roles & set(allowed):
         return
     if not allowed:
-        raise RefusedError("The policy lets nobody go on without approvals.", rule="no_bypass", status=403)
+        raise RefusedError(
+            "The policy lets nobody go on without approvals. Wait for them, or ask an administrator to change it.",
+            rule="no_bypass",
+            status=403,
+        )
     named = listed([role.label for role in allowed], "or")
-    raise RefusedError(f"To go on without approvals, you need the role {named}.", rule="role", status=403)
+    raise RefusedError(
+        f"To go on without approvals, you need the role {named}. Ask somebody who has it.", rule="role", status=403
+    )
 
 
 def review_bypass(*, transition: Transition, reason: str, actor: Actor, now: datetime) -> Transition:
@@ -77,7 +83,7 @@ def review_bypass(*, transition: Transition, reason: str, actor: Actor, now: dat
         cleaned = need_reason(reason)
         row = locked(transition)
         if row.bypassed_at is None:
-            raise RefusedError("No approvals were bypassed here.", rule="no_bypass")
+            raise RefusedError("No approvals were bypassed here, so there is nothing to review.", rule="no_bypass")
         if actor.shared or took_part_in_bypass(row, actor):
             raise RefusedError("Somebody else has to review this: you took part in it.", rule="reviewer", status=403)
         reviewed = {
@@ -86,7 +92,9 @@ def review_bypass(*, transition: Transition, reason: str, actor: Actor, now: dat
             "bypass_review": cleaned,
         }
         if Transition.objects.filter(pk=row.pk, bypass_reviewed_at=None).update(**reviewed) != 1:
-            raise RefusedError("This has been reviewed already.", rule="already_reviewed")
+            raise RefusedError(
+                "This has been reviewed already: read on its page what was said.", rule="already_reviewed"
+            )
         record("bypass_reviewed", actor=actor, now=now, transition=row, reason=cleaned)
         row.refresh_from_db()
         return row
@@ -99,7 +107,7 @@ def override_freeze(*, transition: Transition, reason: str, actor: Actor, now: d
         row = locked(transition)
         waits = row.status in (Status.AWAITING_APPROVAL, Status.APPROVED) and row.checked_at is None
         if not waits or row.kind not in (Kind.PROMOTION, Kind.ARCHIVAL) or freezes.holding(row, now) is None:
-            raise RefusedError("No freeze holds this transition.", rule="not_frozen")
+            raise RefusedError("No freeze holds this transition: it moves without this.", rule="not_frozen")
         overridden = {"override_at": now, "override_by_name": actor.name, "override_reason": cleaned, "due_at": now}
         Transition.objects.filter(pk=row.pk).update(**overridden)
         record("freeze_overridden", actor=actor, now=now, transition=row, reason=cleaned)

@@ -77,14 +77,18 @@ def _check_reported(criterion: Criterion) -> None:
         why = "Stagegate measures this itself: start the check on the version's page."
     else:
         why = "Stagegate reads this itself, from MLflow, its record and the traffic, whenever somebody looks."
-    raise RefusedError(f"{criterion.label}: {why} Reported from outside are: {names}.", rule="not_reported", status=422)
+    raise RefusedError(
+        f"{criterion.label}: {why} Choose what is reported from outside: {names}.", rule="not_reported", status=422
+    )
 
 
 def _check_values(value: float | None, unit: str, url: str, detail: str) -> None:
     if value is not None and not math.isfinite(value):
-        raise RefusedError("The value is not a finite number.", rule="value", status=422)
+        raise RefusedError(
+            "The value is not a finite number. Give one such as 0.97, or leave it out.", rule="value", status=422
+        )
     if len(unit) > LONGEST_UNIT:
-        raise RefusedError(f"The unit is longer than {LONGEST_UNIT} characters.", rule="unit", status=422)
+        raise RefusedError(f"The unit is longer than {LONGEST_UNIT} characters; shorten it.", rule="unit", status=422)
     if len(detail) > LONGEST_DETAIL:
         raise RefusedError(
             f"The note is longer than {LONGEST_DETAIL:,} characters; shorten it, or link to it.",
@@ -123,9 +127,9 @@ def _check_says_enough(origin: Source, criterion: Criterion, value: float | None
             "Give a link or a note, so that others can see what you saw.", rule="evidence_source", status=422
         )
     if origin == Source.CI and criterion == Criterion.DRIFT and value is None:
-        raise RefusedError("A report on drift needs its score as the value.", rule="value", status=422)
+        raise RefusedError("A report on drift needs its score: give it as the value.", rule="value", status=422)
     if criterion == Criterion.DRIFT and value is not None and value < 0:
-        raise RefusedError("A score of drift is 0 or more.", rule="value", status=422)
+        raise RefusedError("A score of drift is 0 or more. Give it as the value.", rule="value", status=422)
 
 
 def _writable(version: ModelVersion) -> ModelVersion:
@@ -176,7 +180,9 @@ def _check_waiving_role(policy: Policy, actor: Actor) -> None:
     roles = policy.values.waivers.roles
     if not actor.roles & frozenset(roles):
         named = " or ".join(role.label for role in roles) or "nobody"
-        raise RefusedError(f"Those who may waive a criterion by {policy}: {named}.", rule="role", status=403)
+        raise RefusedError(
+            f"Those who may waive a criterion by {policy}: {named}. Ask one of them.", rule="role", status=403
+        )
 
 
 def _check_waivable(criterion: Criterion, policy: Policy) -> None:
@@ -187,7 +193,10 @@ def _check_waivable(criterion: Criterion, policy: Policy) -> None:
             f"{criterion.label}: {policy} does not ask for it, so there is nothing to waive.", rule="not_asked"
         )
     if criterion in values.waivers.never:
-        raise RefusedError(f"{criterion.label}: {policy} lets nobody waive this.", rule="never_waived")
+        raise RefusedError(
+            f"{criterion.label}: {policy} lets nobody waive this. Fulfil it, or ask an administrator to change that.",
+            rule="never_waived",
+        )
 
 
 def _check_expiry(expires_at: datetime, policy: Policy, now: datetime) -> None:
@@ -216,7 +225,8 @@ def _check_not_waived(version: ModelVersion, criterion: Criterion, expires_at: d
     for waiver in held:
         if not evidence.why_other_artifact(waiver, version):
             raise RefusedError(
-                f"{criterion.label}: {waiver.granted_by} has waived this already, for as long or longer.",
+                f"{criterion.label}: {waiver.granted_by} has waived this already, for as long or longer. End that one "
+                "first to grant another.",
                 rule="already_waived",
             )
 
@@ -253,7 +263,9 @@ def revoke_waiver(*, waiver: Waiver, reason: str, actor: Actor, now: datetime) -
         cleaned = need_reason(reason)
         in_force = Waiver.objects.filter(pk=waiver.pk, revoked_at=None, expires_at__gt=now)
         if in_force.update(revoked_at=now, revoked_by=actor.name, revoked_reason=cleaned) != 1:
-            raise RefusedError("This waiver has ended already.", rule="already_ended")
+            raise RefusedError(
+                "This waiver has ended already. Grant another one if it is needed again.", rule="already_ended"
+            )
         record("waiver_revoked", actor=actor, now=now, version=waiver.version, reason=cleaned, details=_about(waiver))
         waiver.refresh_from_db()
         return waiver

@@ -47,7 +47,9 @@ def request_export(*, wanted: RecordFilter, form: ExportFormat, reason: str, act
     with recorded(Action.EXPORT_RECORD, actor, now, reason=reason) as actor:
         cleaned, person = need_reason(reason), actor.user_id
         if person is None:
-            raise RefusedError("A file is written for a person, and nobody has signed in.", rule="person", status=403)
+            raise RefusedError(
+                "A file is written for a person, and nobody has signed in. Sign in first.", rule="person", status=403
+            )
         if ExportJob.objects.filter(person_id=person, status__in=UNFINISHED_EXPORTS).exists():
             raise RefusedError(
                 "Your last export has not ended yet. Wait until it is written, or cancel it.", rule="export_under_way"
@@ -65,7 +67,9 @@ def cancel_export(*, job: ExportJob, actor: Actor, now: datetime) -> ExportJob:
     with recorded(Action.EXPORT_RECORD, actor, now) as actor:
         ended = {"status": ExportStatus.CANCELLED, "finished_at": now, "lease_until": None}
         if ExportJob.objects.filter(pk=job.pk, status__in=UNFINISHED_EXPORTS).update(**ended) != 1:
-            raise RefusedError("This export has ended already.", rule="already_ended")
+            raise RefusedError(
+                "This export has ended already. Ask for another one if you need it.", rule="already_ended"
+            )
         record("export_cancelled", actor=actor, now=now, details={"export": job.pk})
         job.refresh_from_db()
         return job

@@ -76,7 +76,9 @@ def remove_freeze(*, freeze: FreezeWindow, reason: str, actor: Actor, now: datet
         cleaned = need_reason(reason)
         removed = {"removed_at": now, "removed_by_name": actor.name, "removed_reason": cleaned}
         if FreezeWindow.objects.filter(pk=freeze.pk, removed_at=None).update(**removed) != 1:
-            raise RefusedError("This freeze has been removed already.", rule="already_removed")
+            raise RefusedError(
+                "This freeze has been removed already: it holds nothing any more.", rule="already_removed"
+            )
         record("freeze_removed", actor=actor, now=now, model=freeze.model, reason=cleaned, details=_details(freeze))
         _let_go_on(freeze, now)
         freeze.refresh_from_db()

@@ -167,7 +167,9 @@ def _versions(model: RegisteredModel, reports: Iterable[BusinessReport]) -> dict
 def _numbered(model: RegisteredModel, number: int) -> ModelVersion:
     found = model.versions.select_related("model").filter(version=number).first()
     if found is None:
-        raise RefusedError(f"{model.name} has no version {number}.", rule="not_found", status=404)
+        raise RefusedError(
+            f"{model.name} has no version {number}. Name one that its page lists.", rule="not_found", status=404
+        )
     need_registered(found)
     return found
 

@@ -38,7 +38,7 @@ def choose_notices(*, wanted: Collection[str], reason: str, actor: Actor, now: d
         muted = [event.value for event in CHOICES if event not in events]
         before = NoticeSetting.objects.filter(person=person).first()
         if (before.muted if before else []) == muted:
-            raise RefusedError("Nothing would change.", rule="nothing_changes")
+            raise RefusedError("Nothing would change: this is how it is already.", rule="nothing_changes")
         row, _ = NoticeSetting.objects.update_or_create(person=person, defaults={"muted": muted})
         record("notices_chosen", actor=actor, now=now, reason=cleaned, details={"muted": muted})
         return row
@@ -49,9 +49,15 @@ def send_test_to_self(*, actor: Actor, now: datetime) -> Notice:
     with recorded(Action.VIEW, actor, now) as actor:
         person = _person(actor)
         if not settings.MAIL_URL:
-            raise RefusedError("This installation sends no e-mail: no mail server is set up.", rule="no_mail_server")
+            raise RefusedError(
+                "This installation sends no e-mail: no mail server is set up. Read docs/NOTICES.md to set one up.",
+                rule="no_mail_server",
+            )
         if not person.email:
-            raise RefusedError("You have no e-mail address here, so nothing can be sent to you.", rule="no_address")
+            raise RefusedError(
+                "You have no e-mail address here, so nothing can be sent to you. Ask an administrator to enter one.",
+                rule="no_address",
+            )
         row = _test(actor, now, person=person)
         record("notice_test_sent", actor=actor, now=now, details={"to": "own e-mail address"})
         return row
@@ -60,7 +66,9 @@ def send_test_to_self(*, actor: Actor, now: datetime) -> Notice:
 def _person(actor: Actor) -> Any:
     person = get_user_model().objects.filter(pk=actor.user_id or 0).first()
     if person is None or person.is_service:
-        raise RefusedError("Only people get notices.", rule="not_a_person", status=403)
+        raise RefusedError(
+            "Only people get notices. Add a channel for what many should hear.", rule="not_a_person", status=403
+        )
     return person
 
 
@@ -109,7 +117,7 @@ def change_channel(
         if shown:
             row.url, row.shown = seal(address.strip()), shown
         if _facts(row) == before and not shown:
-            raise RefusedError("Nothing would change.", rule="nothing_changes")
+            raise RefusedError("Nothing would change: this is how it is already.", rule="nothing_changes")
         row.save(update_fields=["events", "team", "url", "shown"])
         details = {**_facts(row), "before": before, "new_address": bool(shown)}
         record("channel_changed", actor=actor, now=now, reason=cleaned, details=details)
@@ -139,7 +147,11 @@ def send_test_to_channel(*, channel: Channel, actor: Actor, now: datetime) -> No
 def _described(address: str) -> tuple[str, RefusedError | None]:
     """The part of an address that may be seen, or why it cannot be used; a refusal never repeats it."""
     if len(address) > LONGEST_ADDRESS:
-        return "", RefusedError("This is too long for an address.", rule="channel_address", status=422)
+        return "", RefusedError(
+            "This is too long for an address. Give it as Apprise or the service itself writes it.",
+            rule="channel_address",
+            status=422,
+        )
     try:
         return adapters.messages().describe(address), None
     except PortError as error:
@@ -149,7 +161,7 @@ def _described(address: str) -> tuple[str, RefusedError | None]:
 def _in_use(channel: Channel) -> Channel:
     row = Channel.objects.select_for_update(of=("self",)).select_related("team").get(pk=channel.pk)
     if row.removed_at is not None:
-        raise RefusedError("This channel has been removed.", rule="already_removed")
+        raise RefusedError("This channel has been removed. Add it anew if it is needed.", rule="already_removed")
     return row
 
 
@@ -163,7 +175,9 @@ def _name(name: str) -> str:
 
 
 def _name_taken(name: str) -> RefusedError:
-    return RefusedError(f"There is a channel called “{name}” already.", rule="channel_name", status=409)
+    return RefusedError(
+        f"There is a channel called “{name}” already. Choose another name.", rule="channel_name", status=409
+    )
 
 
 def _ordered(events: Collection[str]) -> list[str]:
@@ -209,7 +223,9 @@ def try_again(*, notice: Notice, reason: str, actor: Actor, now: datetime) -> No
         cleaned = need_reason(reason)
         rows = Notice.objects.filter(pk=notice.pk, state__in=(NoticeState.WAITING, NoticeState.FAILED))
         if rows.update(state=NoticeState.WAITING, due_at=now) != 1:
-            raise RefusedError("This notice is not waiting to be sent.", rule="not_waiting")
+            raise RefusedError(
+                "This notice is not waiting to be sent. Look at its line for what has become of it.", rule="not_waiting"
+            )
         details = {"notice": notice.pk, "event": notice.event, "attempts": notice.attempts}
         record("notice_tried_again", actor=actor, now=now, reason=cleaned, details=details)
         notice.refresh_from_db()

@@ -68,7 +68,7 @@ def change_person(
         _apply(row, name=name, email=email, active=active, shared=shared)
         changed = {key: value for key, value in _facts(row).items() if value != before[key]}
         if not changed:
-            raise RefusedError("Nothing would change.", rule="nothing_changes")
+            raise RefusedError("Nothing would change: this is how it is already.", rule="nothing_changes")
         _check(row)
         if "shared" in changed and not row.is_shared:
             _need_somebody_else(row, actor, "Whether several people use your account is for another administrator.")
@@ -120,10 +120,14 @@ def _check(person: Any) -> None:
         wrong = [f"{LABELS[name]}: {' '.join(problems)}" for name, problems in error.message_dict.items()]
         raise RefusedError(" ".join(wrong), rule="person", status=422) from error
     if not (person.get_full_name() + person.email).isprintable():
-        raise RefusedError("A name is made of characters that can be seen.", rule="person", status=422)
+        raise RefusedError(
+            "A name is made of characters that can be seen; leave the others out.", rule="person", status=422
+        )
     others = User.objects.exclude(pk=person.pk)
     if others.filter(username__iexact=person.username).exists():
-        raise RefusedError(f"There is somebody called “{person.username}” already.", rule="username_taken")
+        raise RefusedError(
+            f"There is somebody called “{person.username}” already. Choose another user name.", rule="username_taken"
+        )
     if person.email and others.filter(email__iexact=person.email).exists():
         raise RefusedError(
             "Another account has this e-mail address. One person has one account: change that one.", rule="email_taken"
@@ -152,7 +156,7 @@ def give_role(*, person: Any, role: Role, team: Team | None, reason: str, actor:
         if own and _other_administrators(row).exists():
             _need_somebody_else(row, actor, "You cannot give yourself a role.")
         if row.role_assignments.filter(role=role, team=team).exists():
-            raise RefusedError(f"{row.display_name} has this role already.", rule="has_role")
+            raise RefusedError(f"{row.display_name} has this role already: there is nothing to give.", rule="has_role")
         row.role_assignments.create(role=role, team=team)
         details = {**_about_role(row, role, team), **({"own": True} if own else {})}
         record("role_given", actor=actor, now=now, reason=cleaned, details=details)
@@ -167,7 +171,9 @@ def take_role(*, person: Any, role: Role, team: Team | None, reason: str, actor:
             raise RefusedError("A service account stays one: deactivate it instead.", rule="service_account")
         held = row.role_assignments.filter(role=role, team=team).first()
         if held is None:
-            raise RefusedError(f"{row.display_name} does not have this role.", rule="has_no_role")
+            raise RefusedError(
+                f"{row.display_name} does not have this role: there is nothing to take away.", rule="has_no_role"
+            )
         if held.given_by:
             raise RefusedError(
                 f"This role comes from {held.given_by} and would come back with the next sign-in: take it away there.",
@@ -182,11 +188,15 @@ def take_role(*, person: Any, role: Role, team: Team | None, reason: str, actor:
 def _check_role(person: Any, role: Role, team: Team | None) -> None:
     if person.is_service or role == Role.SERVICE:
         raise RefusedError(
-            "People and service accounts are kept apart: neither gets a role of the other.", rule="service_account"
+            "People and service accounts are kept apart: neither gets a role of the other. Make another account.",
+            rule="service_account",
         )
     if team is not None and role not in TEAM_ROLES:
         labels = " and ".join(f"{each.label}s" for each in Role if each in TEAM_ROLES)
-        raise RefusedError(f"Only {labels} can be such of one team; others are for all models.", rule="team_role")
+        raise RefusedError(
+            f"Only {labels} can be such of one team; others are for all models: give this one without a team.",
+            rule="team_role",
+        )
 
 
 def _about_role(person: Any, role: Role, team: Team | None) -> dict[str, Any]:
@@ -233,7 +243,7 @@ def rename_team(*, team: Team, name: str, reason: str, actor: Actor, now: dateti
     with recorded(Action.MANAGE_PEOPLE, actor, now, reason=reason) as actor:
         cleaned, called = need_reason(reason), _team_name(name)
         if called == team.name:
-            raise RefusedError("It is called so already.", rule="nothing_changes")
+            raise RefusedError("It is called so already: there is nothing to change.", rule="nothing_changes")
         _check_free(called, team)
         details = {**_about(team), "name": called, "before": {"name": team.name}}
         Team.objects.filter(pk=team.pk).update(name=called)
@@ -251,7 +261,7 @@ def give_model(*, model: RegisteredModel, team: Team | None, reason: str, actor:
         cleaned = need_reason(reason)
         row = RegisteredModel.objects.select_related("team").get(pk=model.pk)
         if row.team_id == (team.pk if team else None):
-            raise RefusedError("It belongs there already.", rule="nothing_changes")
+            raise RefusedError("It belongs there already: there is nothing to change.", rule="nothing_changes")
         details = {"team": team.slug if team else "", "before": {"team": row.team.slug if row.team else ""}}
         RegisteredModel.objects.filter(pk=row.pk).update(team=team)
         record("model_team_changed", actor=actor, now=now, model=row, reason=cleaned, details=details)
@@ -268,7 +278,7 @@ def _team_name(name: str) -> str:
 def _check_free(name: str, team: Team | None = None) -> None:
     others = Team.objects.exclude(pk=team.pk) if team else Team.objects.all()
     if others.filter(name__iexact=name).exists():
-        raise RefusedError(f"There is a team called “{name}” already.", rule="team_name")
+        raise RefusedError(f"There is a team called “{name}” already. Choose another name.", rule="team_name")
 
 
 def _about(team: Team) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from lifecycle import policy_files
+from lifecycle import policy_files, retention_outlook
 from lifecycle.audit import record
 from lifecycle.domain import policy as policy_values
 from lifecycle.domain.permissions import Action, Actor
@@ -73,6 +73,7 @@ def change_policy(
             "changes": "; ".join(map(str, changes(base.values, wanted)))[:RECORDED_CHANGES],
         }
         record("policy_changed", actor=actor, now=now, model=model, reason=cleaned, details=details)
+        transaction.on_commit(retention_outlook.forget)
         return created
 
 
@@ -89,6 +90,7 @@ def withdraw_policy(
             "follows": f"policy {current_policy(model, now).number} of all models",
         }
         record("policy_withdrawn", actor=actor, now=now, model=model, reason=cleaned, details=details)
+        transaction.on_commit(retention_outlook.forget)
         return created
 
 
@@ -176,7 +178,9 @@ def _insert(
 def _base_of_withdrawal(model: RegisteredModel | None) -> Policy:
     own = own_policy(model)
     if own is None:
-        raise RefusedError("This model follows the policy of all models already.", rule="nothing_changed")
+        raise RefusedError(
+            "This model follows the policy of all models already: there is nothing to withdraw.", rule="nothing_changed"
+        )
     return own
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
+from lifecycle import retention_outlook
 from lifecycle.audit import record
 from lifecycle.domain.permissions import Action, Actor
 from lifecycle.models import Hold, ModelVersion, RetentionRun
@@ -23,6 +24,7 @@ def place_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datetim
         check_not_being_deleted(version)
         hold = _insert(version, cleaned, actor, now)
         record("hold_placed", actor=actor, now=now, version=version, reason=cleaned)
+        transaction.on_commit(retention_outlook.forget)
         return hold
 
 
@@ -33,7 +35,9 @@ def _insert(version: ModelVersion, reason: str, actor: Actor, now: datetime) -> 
                 version=version, reason=reason, placed_by=actor.name, placed_by_id=actor.user_id, placed_at=now
             )
     except IntegrityError:
-        raise RefusedError("A hold keeps this version already.", rule="held_already") from None
+        raise RefusedError(
+            "A hold keeps this version already. Release that one first to place another.", rule="held_already"
+        ) from None
 
 
 def release_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datetime) -> Hold:
@@ -44,9 +48,10 @@ def release_hold(*, version: ModelVersion, reason: str, actor: Actor, now: datet
         hold = in_force.first()
         released = {"released_at": now, "released_by": actor.name, "released_reason": cleaned}
         if hold is None or in_force.update(**released) != 1:
-            raise RefusedError("No hold keeps this version.", rule="not_held")
+            raise RefusedError("No hold keeps this version, so there is nothing to release.", rule="not_held")
         details = {"placed_by": hold.placed_by, "placed_because": hold.reason}
         record("hold_released", actor=actor, now=now, version=version, reason=cleaned, details=details)
+        transaction.on_commit(retention_outlook.forget)
         hold.refresh_from_db()
         return hold
 

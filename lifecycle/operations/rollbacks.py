@@ -90,7 +90,10 @@ def replace_rollback(
         if active is None or active.pk != transition.pk:
             raise _decided_already(transition, actor)
         if not rollbacks.can_be_replaced(active):
-            raise RefusedError("Only a rollback of what serves Production can go another way.", rule="not_a_rollback")
+            raise RefusedError(
+                "Only a rollback of what serves Production can go another way. Let this one end first.",
+                rule="not_a_rollback",
+            )
         if to_version is None and not stop:
             raise RefusedError("Choose the version to go back to, or stop serving.", rule="no_way_chosen", status=422)
         return rollbacks.start(
@@ -139,7 +142,7 @@ def _turn_back(
 ) -> Transition:
     """Turn a running change around, and take it away from whoever executes it: their next write is refused."""
     if row.status == Status.ROLLING_BACK:
-        raise RefusedError("A rollback is under way already.", rule="already_rolling_back")
+        raise RefusedError("A rollback is under way already. Watch it on its page.", rule="already_rolling_back")
     if to_version is not None and (row.stable is None or row.stable.version != to_version):
         back = f"brings {row.stable.label} back" if row.stable else "leaves nobody who serves"
         raise RefusedError(
@@ -171,7 +174,10 @@ def review_rollback(*, transition: Transition, reason: str, actor: Actor, now: d
         _check_review(row, actor)
         unseen = Transition.objects.filter(pk=row.pk, reviewed_at=None)
         if unseen.update(reviewed_at=now, reviewed_by_name=actor.name, review=cleaned) != 1:
-            raise RefusedError(f"{row.reviewed_by_name} has reviewed this rollback.", rule="reviewed_already")
+            raise RefusedError(
+                f"{row.reviewed_by_name} has reviewed this rollback: read on its page what was said.",
+                rule="reviewed_already",
+            )
         record("rollback_reviewed", actor=actor, now=now, transition=row, reason=cleaned)
         row.refresh_from_db()
         return row
@@ -183,7 +189,9 @@ def _check_review(row: Transition, actor: Actor) -> None:
     if row.is_active and row.traffic_back_at is None:
         raise RefusedError("The rollback is under way still; review it when it is over.", rule="already_rolling_back")
     if actor.user_id is None or people.same_people({row.rollback_by_id or 0}, actor.accounts):
-        raise RefusedError("Somebody other than whoever rolled back reviews it.", rule="own_rollback", status=403)
+        raise RefusedError(
+            "Somebody other than whoever rolled back reviews it. Ask a colleague.", rule="own_rollback", status=403
+        )
 
 
 # ---------------------------------------------------------------- drills
@@ -200,7 +208,10 @@ def drill(
         cleaned = need_reason(reason)
         current = production_version(model)
         if current is None:
-            raise RefusedError("No version serves Production, so there is nothing to drill.", rule="nothing_serves")
+            raise RefusedError(
+                "No version serves Production, so there is nothing to drill. Promote a version first.",
+                rule="nothing_serves",
+            )
         other = who_comes_back(model, current, to_version)
         refusal = drill_refusal(current, other)
         if refusal is not None:
@@ -224,7 +235,9 @@ def reconcile(*, model: RegisteredModel, reason: str, actor: Actor, now: datetim
             raise RefusedError("Nothing is to be put right: all is as Stagegate left it.", rule="nothing_to_put_right")
         version = disagreements.main_version(model)
         if version is None:
-            raise RefusedError("No version of this model runs, so there is nothing to go back to.", rule="nothing_runs")
+            raise RefusedError(
+                "No version of this model runs, so there is nothing to go back to. Promote one.", rule="nothing_runs"
+            )
         target = disagreements.target(model)
         stage = target.stages.get(version.version, version.domain_stage)
         created = _insert(Kind.RECONCILIATION, version, stage, cleaned, actor, now, target=dump_target(target))

@@ -34,7 +34,9 @@ def pause(*, transition: Transition, step: int, reason: str, actor: Actor, now: 
         cleaned = need_reason(reason)
         row = _running(transition, step)
         if row.paused_at is not None:
-            raise RefusedError(f"{row.paused_by_name} has paused it already.", rule="already_paused")
+            raise RefusedError(
+                f"{row.paused_by_name} has paused it already. Resume it to let it go on.", rule="already_paused"
+            )
         _write(
             row,
             paused_at=now,
@@ -133,7 +135,9 @@ def _check_asked(row: Transition, passed: Sequence[PlannedStep], actor: Actor) -
     missing = asked - actor.roles
     if missing:
         words = listed(sorted(role.label for role in missing))
-        raise RefusedError(f"To let it go on from here takes the role {words}.", rule="role", status=403)
+        raise RefusedError(
+            f"To let it go on from here takes the role {words}. Ask somebody who has it.", rule="role", status=403
+        )
 
 
 # ---------------------------------------------------------------- what they share
@@ -144,7 +148,9 @@ def _rollout(transition: Transition) -> Transition:
     rows = Transition.objects.select_for_update(of=("self",)).select_related("version__model", "policy")
     row = rows.get(pk=transition.pk)
     if row.kind != Kind.PROMOTION or not row.steps:
-        raise RefusedError("Only a promotion that moves requests can be steered.", rule="not_a_rollout")
+        raise RefusedError(
+            "Only a promotion that moves requests can be steered. Wait for this one to end.", rule="not_a_rollout"
+        )
     if row.status == Status.AWAITING_APPROVAL:
         raise RefusedError("It has not begun. Cancel it if it shall not begin.", rule="not_started")
     if row.status == Status.APPROVED:
@@ -152,7 +158,10 @@ def _rollout(transition: Transition) -> Transition:
     if row.status == Status.ROLLING_BACK:
         raise RefusedError("It is being taken back. Ask for it anew when that is over.", rule="already_rolling_back")
     if row.status != Status.RUNNING:
-        raise RefusedError(f"It has ended: it is {row.get_status_display()}.", rule="already_ended")
+        raise RefusedError(
+            f"It has ended: it is {row.get_status_display()}. Ask for another transition if it is needed.",
+            rule="already_ended",
+        )
     return row
 
 

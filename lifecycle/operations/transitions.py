@@ -8,7 +8,7 @@ from lifecycle import artifacts, people
 from lifecycle.approvals import behind, required_roles, standing, still_missing
 from lifecycle.audit import record, recording
 from lifecycle.bindings import ask_again, bind, planned, renew
-from lifecycle.dispatch import wake
+from lifecycle.dispatch import wake, wake_pointer
 from lifecycle.domain import strategies
 from lifecycle.domain.approval import Approver, check_approver
 from lifecycle.domain.gates import Finding, Gate, in_words
@@ -82,6 +82,7 @@ def request_transition(
         created = _create_change(version, gate, policy, cleaned, actor, now, strategy)
         details = {"strategy": created.strategy}
         record("transition_requested", actor=actor, now=now, transition=created, reason=cleaned, details=details)
+        wake_pointer(version.pk)
         return created
 
 
@@ -297,7 +298,10 @@ def take_back(*, transition: Transition, reason: str, actor: Actor, now: datetim
             )
         taken = row.approvals.filter(person=actor.user_id, approved=True, voided_at=None, withdrawn_at=None)
         if taken.update(withdrawn_at=now, withdrawn_reason=cleaned) != 1:
-            raise RefusedError("There is no approval of yours to take back.", rule="no_approval")
+            raise RefusedError(
+                "There is no approval of yours to take back: you have not said yes, or it counts no more. Look again.",
+                rule="no_approval",
+            )
         record("approval_taken_back", actor=actor, now=now, transition=row, reason=cleaned)
         ask_again(row, now)
         row.refresh_from_db()
@@ -339,13 +343,16 @@ def awaiting(transition: Transition) -> Transition:
 
 def _need_active(row: Transition) -> None:
     if not row.is_active:
-        raise RefusedError(f"This transition has ended: it is {row.get_status_display()}.", rule="already_ended")
+        raise RefusedError(
+            f"This transition has ended: it is {row.get_status_display()}. Ask for a new one if it is needed.",
+            rule="already_ended",
+        )
 
 
 def _need_eligible(row: Transition, actor: Actor) -> int:
     """The account of whoever decides. Raises ApprovalRefusedError, or RefusedError, when they may not decide here."""
     if actor.user_id is None:
-        raise RefusedError("Only a person can decide.", rule="approver", status=403)
+        raise RefusedError("Only a person can decide. Sign in, and do it in the portal.", rule="approver", status=403)
     check_approver(
         approver=Approver(actor.user_id, actor.roles, actor.identities, actor.shared),
         asked_by=people.of(behind(row)),

@@ -66,7 +66,8 @@ def _check_nameable(version: ModelVersion) -> None:
         raise RefusedError(why_not, rule="version_read_only")
     if version.details_at is None:
         raise RefusedError(
-            f"Its run and model files could not be read, so what changed is not known: {version.details_error}",
+            f"Its run and model files could not be read, so what changed is not known. Try again when they "
+            f"can be: {version.details_error}",
             rule="version_unread",
             status=503,
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils.functional import cached_property
 
 from lifecycle.domain.permissions import TEAM_ROLES, Action, Role
@@ -29,23 +29,36 @@ class User(AbstractUser):
         return self.get_full_name() or self.username
 
     @cached_property
-    def _assignments(self) -> list[RoleAssignment]:
-        return list(self.role_assignments.all())
+    def _held(self) -> list[tuple[bool, str, int | None]]:
+        """Each role, with the key of its team, and what identifies the person: every page needs all of it."""
+        is_role, no_team = Value(1, models.IntegerField()), Value(None, models.BigIntegerField())
+        roles = self.role_assignments.order_by().values_list(is_role, "role", "team_id")
+        identities = self.identities.order_by().values_list(Value(0, models.IntegerField()), "value", no_team)
+        return [(bool(is_role), text, team) for is_role, text, team in roles.union(identities, all=True)]
+
+    @cached_property
+    def _roles(self) -> list[tuple[Role, int | None]]:
+        """What was prefetched for many people is not read again."""
+        if "role_assignments" in getattr(self, "_prefetched_objects_cache", {}):
+            return [(Role(row.role), row.team_id) for row in self.role_assignments.all()]
+        return [(Role(text), team) for is_role, text, team in self._held if is_role]
 
     @cached_property
     def role_set(self) -> frozenset[Role]:
         """The roles that this person has for every model."""
-        return frozenset(Role(row.role) for row in self._assignments if row.team_id is None)
+        return frozenset(role for role, team in self._roles if team is None)
 
     @cached_property
     def team_role_set(self) -> frozenset[tuple[int, Role]]:
         """The roles for one team's models alone, each with the team's key."""
-        return frozenset((row.team_id, Role(row.role)) for row in self._assignments if row.team_id is not None)
+        return frozenset((team, role) for role, team in self._roles if team is not None)
 
     @cached_property
     def identity_set(self) -> frozenset[str]:
         """What this account shares with another one of the same person."""
-        return frozenset(row.value for row in self.identities.all())
+        if "identities" in getattr(self, "_prefetched_objects_cache", {}):
+            return frozenset(row.value for row in self.identities.all())
+        return frozenset(text for is_role, text, _ in self._held if not is_role)
 
     @property
     def is_service(self) -> bool:

@@ -30,7 +30,8 @@ def make_link(*, person: User, reason: str, actor: Actor, now: datetime) -> str:
         cleaned = need_reason(reason)
         if not may_have_password(person):
             raise RefusedError(
-                "Only people whose account is active have passwords; a service account has tokens.", rule="no_password"
+                "Only people whose account is active have passwords; give a service account a token.",
+                rule="no_password",
             )
         record("password_link_made", actor=actor, now=now, reason=cleaned, details={"person": person.username})
     key = urlsafe_base64_encode(force_bytes(person.pk))

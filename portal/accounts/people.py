@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Concat, Trim
 
 from lifecycle.domain.permissions import Role
-from lifecycle.models import Team
+from lifecycle.models import RegisteredModel, Team
 from portal.accounts.models import RoleAssignment, User
 
 KINDS = {
@@ -16,6 +17,8 @@ KINDS = {
 }
 """What a list can be narrowed to, with the words for it."""
 LONGEST_SEARCH = 200
+MOST_ADMINISTRATORS = 3
+"""How many are named to somebody who needs one."""
 
 
 def people_matching(search: str = "", kind: str = "", role: str = "", team: Team | None = None) -> QuerySet[User]:
@@ -44,9 +47,23 @@ def people_matching(search: str = "", kind: str = "", role: str = "", team: Team
     return narrowed.get(kind, rows)
 
 
+def have_name(rows: QuerySet[User], name: str) -> QuerySet[User]:
+    """Those of ``rows`` whose name or user name this is, exactly."""
+    whole = Trim(Concat("first_name", Value(" "), "last_name"))
+    return rows.annotate(whole_name=whole).filter(Q(whole_name=name) | Q(username=name))
+
+
+def administrators() -> list[User]:
+    """The first few who can give out roles."""
+    held = RoleAssignment.objects.filter(user=OuterRef("pk"), role=Role.ADMINISTRATOR, team=None)
+    return list(User.objects.filter(Exists(held), is_active=True).order_by("username")[:MOST_ADMINISTRATORS])
+
+
 def teams() -> QuerySet[Team]:
     """Each with ``people`` and ``models_owned``: how many there are."""
+    members = RoleAssignment.objects.filter(team=OuterRef("pk")).order_by().values("team")
+    owned = RegisteredModel.objects.filter(team=OuterRef("pk"), removed_at=None).order_by().values("team")
     return Team.objects.annotate(
-        people=Count("role_assignments__user", distinct=True),
-        models_owned=Count("models", filter=Q(models__removed_at=None), distinct=True),
+        people=Coalesce(Subquery(members.values(count=Count("user", distinct=True))), 0),
+        models_owned=Coalesce(Subquery(owned.values(count=Count("pk"))), 0),
     ).order_by("name")

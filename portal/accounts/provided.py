@@ -92,6 +92,6 @@ def _record_roles(user: User, given: list[str], taken: list[str], now: datetime)
 
 
 def _forget_read_roles(user: User) -> None:
-    for name in ("role_set", "team_role_set", "identity_set"):
+    for name in ("_held", "_roles", "role_set", "team_role_set", "identity_set"):
         user.__dict__.pop(name, None)
     getattr(user, "_prefetched_objects_cache", {}).clear()

@@ -23,5 +23,7 @@ def remove_second_factors(*, account: User, reason: str, actor: Actor, now: date
         need_reason(reason)
         removed, _ = Authenticator.objects.filter(user=account).delete()
         if not removed:
-            raise RefusedError(f"{account.display_name} has no second factor.", rule="second_factor")
+            raise RefusedError(
+                f"{account.display_name} has no second factor: there is nothing to remove.", rule="second_factor"
+            )
         record("second_factors_removed", actor=actor, now=now, reason=reason, details={"account": account.username})

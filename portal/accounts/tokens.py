@@ -63,7 +63,11 @@ def create_own(*, wanted: Wanted, actor: Actor, now: datetime) -> Issued:
     """A token for the person who asks. Raises RefusedError."""
     with recorded(Action.CREATE_TOKENS, actor, now, reason=wanted.reason) as actor:
         if actor.user_id is None:
-            raise RefusedError("Only a person can have tokens of their own.", rule="owner", status=403)
+            raise RefusedError(
+                "Only a person can have tokens of their own. Ask an administrator for one of a service account.",
+                rule="owner",
+                status=403,
+            )
         return _issue(User.objects.get(pk=actor.user_id), wanted, actor, now)
 
 
@@ -103,7 +107,7 @@ def _checked_account(name: str) -> str:
         return str(User._meta.get_field("username").clean(name.strip(), None))
     except ValidationError as error:
         raise RefusedError(
-            "A service account's name is 1 to 150 letters, digits or @ . + - _ without spaces.",
+            "Give a service account a name of 1 to 150 letters, digits or @ . + - _ without spaces.",
             rule="account_name",
             status=422,
         ) from error
@@ -163,7 +167,9 @@ def _check_scopes(owner: User, scopes: frozenset[Action]) -> None:
     beyond = [action.label for action in Action if action in scopes and action not in possible]
     if beyond:
         raise RefusedError(
-            f"A token of {owner.display_name} cannot be used to {', '.join(beyond)}.", rule="scope", status=403
+            f"A token of {owner.display_name} cannot be used to {', '.join(beyond)}. Choose other scopes.",
+            rule="scope",
+            status=403,
         )
 
 
@@ -217,7 +223,10 @@ def revoke_token(*, token: ApiToken, reason: str, actor: Actor, now: datetime) -
         cleaned = need_reason(reason)
         values = {"revoked_at": now, "revoked_by": actor.name, "revoked_reason": cleaned}
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(**values) != 1:
-            raise RefusedError("This token has been revoked already.", rule="already_revoked")
+            raise RefusedError(
+                "This token has been revoked already: nothing can use it. Create another one if it is needed.",
+                rule="already_revoked",
+            )
         record("token_revoked", actor=actor, now=now, reason=cleaned, details=_details(token))
         token.refresh_from_db()
         return token

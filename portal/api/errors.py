@@ -27,6 +27,9 @@ WORDS = {
     404: ("not_found", "There is nothing at this address. /api/docs/ lists those that there are."),
     405: ("method_not_allowed", "This address does not answer this method; the header Allow lists those that it does."),
     413: ("too_large", "This request is too large."),
+    429: ("throttled", "Too many requests. Wait for as many seconds as the header Retry-After says, then try again."),
+    502: ("unreachable", "MLflow or another service behind Stagegate does not answer. Try again in a few seconds."),
+    503: ("busy", "The database does not answer just now. Look whether it was done, then try again."),
     500: ("failed", "Stagegate failed to answer. Nothing is known to be wrong with the request; try it again."),
 }
 """The rule and the sentence for what went wrong before or outside of a view of the API."""
@@ -114,8 +117,9 @@ class AsProblems:
             return response
         rule, detail = WORDS.get(response.status_code, WORDS[400])
         told = plain_problem(request, response.status_code, rule, detail)
-        if "Allow" in response.headers:
-            told.headers["Allow"] = response.headers["Allow"]
+        for name in ("Allow", "Retry-After"):
+            if name in response.headers:
+                told.headers[name] = response.headers[name]
         return told
 
 

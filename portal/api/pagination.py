@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Field, Model
+from django.db.models import CharField, Field, Model
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
+
+from lifecycle.queries_models import Sort, with_place
+from portal.filters import sort_named
 
 LONGEST_CURSOR = 1000
 
@@ -81,3 +84,17 @@ class Newest(CursorPagination):
 
 class ByName(Newest):
     ordering = "slug"
+
+
+class BySort(Newest):
+    """Models, as ``sort`` asks: by name, or by a text that no two of them share."""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
+        sort = sort_named(request.query_params.get("sort"))
+        name = "slug" if sort in (Sort.NAME, Sort.NAME_DOWN) else "place"
+        self.ordering = f"-{name}" if sort.is_down else name
+        found = queryset if name == "slug" else with_place(queryset, sort)
+        return super().paginate_queryset(found, request, view)
+
+    def _field(self) -> Field[Any, Any]:
+        return CharField()

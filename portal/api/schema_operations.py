@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter
 from lifecycle.domain.permissions import Role
 from lifecycle.domain.stages import Stage
 from lifecycle.models import NoticeState
+from lifecycle.queries_models import NOBODY, Sort
 from portal.accounts.people import KINDS
 from portal.api import (
     approvals,
@@ -22,6 +23,7 @@ from portal.api import (
     retention,
     rollouts,
     schema_shapes,
+    status,
     version_search,
     versions,
     views,
@@ -87,6 +89,23 @@ RECORD_FILTERS = (
 )
 
 
+MODEL_FILTERS = (
+    _query("search", "Words that all occur in its name, its description or the values of its tags, in any case."),
+    _query("stage", "Only models with a version in this stage.", enum=STAGES),
+    _query("tag", "Only models with this tag: a key, or `key:value`. Give it again for another one.", many=True),
+    _query("team", f"Only models of this team, by its slug; `{NOBODY}` for those that no team owns."),
+    _query("framework", "Only models whose newest version is made with it."),
+    _query("under_way", "Only models of which a transition waits or runs.", enum=["yes"]),
+    _query("unhealthy", "Only models that fail in Production, or are not as Stagegate left them.", enum=["yes"]),
+    _query(
+        "sort",
+        "By name, by when the newest version was registered, or by the number of versions; `-` turns it around.",
+        enum=[sort.value for sort in Sort],
+        default=Sort.NAME.value,
+    ),
+)
+
+
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     # ---------------------------------------------------------------- models and versions
     ("api-models", "GET"): Operation(
@@ -94,11 +113,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         MODELS,
         "List registered models",
         {200: rows.ModelSerializer(many=True)},
-        "By name, in pages. Models that MLflow has lost are not listed.",
-        query=(
-            _query("search", "A part of the name, in any case."),
-            _query("stage", "Only models with a version in this stage.", enum=STAGES),
-        ),
+        "In pages. Models that MLflow has lost are not listed.",
+        query=MODEL_FILTERS,
         answer=examples.MODEL,
     ),
     ("api-model", "GET"): Operation(
@@ -577,6 +593,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         {200: notices.NoticeSerializer(many=True)},
         "To people and channels, newest first; no address is shown.",
         query=(_query("state", "Only those in this state.", enum=[state.value for state in NoticeState]),),
+    ),
+    ("api-status", "GET"): Operation(
+        "getStatus",
+        MACHINES,
+        "How every part of the system is",
+        {200: status.SystemSerializer},
+        "Since when, and what to do; at most about ten seconds old.",
+        answer=status.EXAMPLE,
     ),
     ("api-schema", "GET"): Operation(
         "getSchema",

@@ -18,6 +18,7 @@ from portal.api import (
     rollbacks,
     rollouts,
     schema,
+    status,
     version_search,
     versions,
     views,
@@ -91,5 +92,6 @@ urlpatterns = [
     path("teams/<slug:slug>/", people.TeamDetail.as_view(), name="api-team"),
     path("schema/", schema.SchemaDocument.as_view(), name="api-schema"),
     path("notices/", notices.Notices.as_view(), name="api-notices"),
+    path("status/", status.Status.as_view(), name="api-status"),
     path("hooks/mlflow/", hooks.mlflow, name="hook-mlflow"),
 ]

@@ -13,16 +13,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from lifecycle import operations, queries, queries_inbox
+from lifecycle import operations, queries, queries_inbox, queries_models
 from lifecycle.domain.permissions import Action, require
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.strategies import Strategy
-from lifecycle.models import AuditEntry, RegisteredModel, Status, Transition
+from lifecycle.models import AuditEntry, ModelIndex, Status, Transition
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.api import serializers
 from portal.api.base import APIView, ListAPIView
-from portal.api.pagination import ByName
-from portal.filters import RecordForm, stage_named
+from portal.api.pagination import BySort
+from portal.filters import RecordForm, model_filter
 
 Body = TypeVar("Body", bound=Serializer[Any])
 
@@ -34,13 +34,17 @@ def valid(form: type[Body], request: Request) -> dict[str, Any]:
     return dict(body.validated_data)
 
 
-class Models(ListAPIView[RegisteredModel]):
-    serializer_class = serializers.ModelSerializer
-    pagination_class = ByName
+class Models(ListAPIView[Any]):
+    """Found in the index; what is shown is the model."""
 
-    def get_queryset(self) -> QuerySet[RegisteredModel]:
-        stage = stage_named(self.request.GET.get("stage"))
-        return queries.models_matching(self.request.GET.get("search", ""), stage)
+    serializer_class = serializers.ModelSerializer
+    pagination_class = BySort
+
+    def get_queryset(self) -> QuerySet[ModelIndex]:
+        return queries_models.models_matching(model_filter(self.request.GET)).select_related("model")
+
+    def paginate_queryset(self, queryset: Any) -> list[Any] | None:
+        return [row.model for row in super().paginate_queryset(queryset) or ()]
 
 
 class ModelDetail(APIView):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,7 +15,7 @@ from lifecycle.domain.permissions import Actor
 from lifecycle.domain.stages import Stage
 from lifecycle.domain.words import listed
 from lifecycle.models import FreezeWindow, Kind, Strategy, Transition
-from portal.templatetags.stagegate import ago, duration, total_minimum
+from portal.templatetags.stagegate import ago, duration, exact_utc, total_minimum
 
 register = template.Library()
 
@@ -74,7 +75,22 @@ def moment(at: datetime, zone: str = "") -> SafeString:
     """ "Mon 5 Jan 2026, 08:00 CET": in the viewer's zone, or in the one that is named."""
     local = at.astimezone(ZoneInfo(zone)) if zone else timezone.localtime(at)
     return format_html(
-        '<time datetime="{}">{}</time>', at.isoformat(timespec="minutes"), f"{local:%a %-d %b %Y, %H:%M %Z}"
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(timespec="minutes"),
+        exact_utc(at),
+        f"{local:%a %-d %b %Y, %H:%M %Z}",
+    )
+
+
+@register.simple_tag
+def wall_clock(day: date, at: time) -> SafeString:
+    """ "08:00" of a day by the viewer's clock, with the exact UTC on hover."""
+    moment = timezone.make_aware(datetime.combine(day, at))
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="minutes"),
+        exact_utc(moment),
+        f"{at:%H:%M}",
     )
 
 
@@ -84,3 +100,14 @@ def freeze_scope(row: FreezeWindow) -> SafeString:
     if row.model:
         return format_html("<bdi>{}</bdi>", row.model.name)
     return format_html("the models of <bdi>{}</bdi>", row.team.name) if row.team else SafeString("all models")
+
+
+@register.filter
+def freeze_scope_links(row: FreezeWindow) -> SafeString:
+    """Whose changes a window holds, leading to the model or the team."""
+    if row.model:
+        return format_html('<a href="{}"><bdi>{}</bdi></a>', reverse("model", args=[row.model.slug]), row.model.name)
+    if row.team:
+        address = reverse("team", args=[row.team.slug])
+        return format_html('the models of <a href="{}"><bdi>{}</bdi></a>', address, row.team.name)
+    return SafeString("all models")

@@ -57,10 +57,31 @@ def when(moment: datetime | None, form: str = "relative") -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}"{}>{}</time>',
         utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        exact_utc(moment),
         SafeString(" data-relative") if relative else "",
         ago(now - moment) if relative else _local(moment, now, seconds=form == "exact"),
     )
+
+
+@register.simple_tag
+def until(moment: datetime) -> SafeString:
+    """A ``<time>`` of today that the page's script counts down to: "until 14:05:00", later "2 min 3 s left"."""
+    return format_html('<time datetime="{0}" title="{1}" data-until="{0}">until {2}</time>', *_today(moment))
+
+
+@register.simple_tag
+def clock(moment: datetime) -> SafeString:
+    """A ``<time>`` of today by the viewer's clock, to the second."""
+    return format_html('<time datetime="{}" title="{}">{}</time>', *_today(moment))
+
+
+def _today(moment: datetime) -> tuple[str, str, str]:
+    return moment.isoformat(timespec="seconds"), exact_utc(moment), f"{timezone.localtime(moment):%H:%M:%S}"
+
+
+def exact_utc(moment: datetime) -> str:
+    """What every time has on hover."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _local(moment: datetime, now: datetime, *, seconds: bool) -> str:

@@ -1,17 +1,36 @@
-"""How a page answers when something was refused: the reason is shown where the person was."""
+"""How a page answers when something was refused or failed: what happened, whether anything was done, what to do now."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.db import InterfaceError, OperationalError
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import Resolver404, resolve
 
 from lifecycle.domain.permissions import NotAllowedError
 from lifecycle.operations import RefusedError
+from lifecycle.ports import PortError
+from portal.accounts.people import administrators
+from portal.permissions import methods
+
+logger = logging.getLogger(__name__)
+TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+RETRY_SECONDS = 10
+"""When a page is worth another try whose database, registry or server did not answer."""
+THROTTLED_SECONDS = 60
+SESSION_ENDED = (
+    "Your session has ended, so nothing was done. Sign in again: then you are back on the page, and what you typed is "
+    "kept in this tab."
+)
 
 
 def wants_part(request: HttpRequest) -> bool:
@@ -31,28 +50,107 @@ def invalid(request: HttpRequest, form: Form, *, back: str, **where: Any) -> Htt
     return redirect(back, **where)
 
 
+# ---------------------------------------------------------------- where to go on
+
+
+def came_from(request: HttpRequest) -> str:
+    """The page whose form was sent: the one that the browser names, else the nearest page above the address."""
+    named = urlsplit(request.headers.get("Referer", ""))
+    if named.netloc == request.get_host() and _opens(named.path):
+        return f"{named.path}?{named.query}" if named.query else named.path
+    return page_above(request.path)
+
+
+def page_above(path: str) -> str:
+    """ "/transitions/5/" for "/transitions/5/approve/", "/" where there is none."""
+    parts = path.strip("/").split("/")[:-1]
+    while parts and not _opens(f"/{'/'.join(parts)}/"):
+        parts.pop()
+    return f"/{'/'.join(parts)}/" if parts else "/"
+
+
+def _opens(path: str) -> bool:
+    try:
+        return "GET" in methods(resolve(path).view_name)
+    except Resolver404:
+        return False
+
+
+# ---------------------------------------------------------------- the pages
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Also for a form that is too large, which is a 413."""
+    too_large = isinstance(exception, TOO_LARGE) and request.method == "POST"
+    status = 413 if too_large else 400
+    context = {"code": status, "too_large": too_large, "back": page_above(request.path)}
+    return render(request, "errors/400.html", context, status=status)
+
+
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "errors/403.html", {"why": str(exception or "")}, status=403)
+    context = {"why": str(exception or ""), "administrators": administrators()}
+    return render(request, "errors/403.html", context, status=403)
 
 
-def too_many(request: HttpRequest) -> HttpResponse:
-    response = render(request, "errors/429.html", status=429)
-    response["Retry-After"] = "60"
-    return response
+def not_the_same_session(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Instead of Django's page for a form without the right token: the session has ended, or began anew elsewhere."""
+    logger.warning("a form for %s was refused: %s", request.path, reason)
+    return render(request, "errors/session.html", {"back": came_from(request)}, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     why = exception.args[0] if exception.args and isinstance(exception.args[0], str) else ""
-    return render(request, "errors/404.html", {"why": why}, status=404)
+    match = request.resolver_match
+    looked_for = match.kwargs.get("slug", "") if match and match.route.startswith("models/") else ""
+    return render(request, "errors/404.html", {"why": why, "looked_for": looked_for}, status=404)
+
+
+def not_allowed(request: HttpRequest, allowed: list[str]) -> HttpResponse:
+    """An address that only takes forms was opened as a page: by a reload, or by a link to it."""
+    response = render(request, "errors/405.html", {"back": page_above(request.path)}, status=405)
+    response["Allow"] = ", ".join(allowed)
+    return response
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    response = render(request, "errors/429.html", {"seconds": THROTTLED_SECONDS}, status=429)
+    response["Retry-After"] = str(THROTTLED_SECONDS)
+    return response
+
+
+def refused_page(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    """For a refusal that no page shows where the person was."""
+    context = {"code": error.status, "why": str(error), "back": page_above(request.path)}
+    return render(request, "errors/409.html", context, status=error.status)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Without the frame: what it needs from the database may be what has failed."""
-    return HttpResponse(render_to_string("errors/500.html"), status=500)
+    return _without_database(request, "errors/500.html", 500)
 
 
-class NotAllowedToForbidden:
-    """Middleware: a role that is missing is a 403 page that says which role it takes."""
+def database_down(request: HttpRequest) -> HttpResponse:
+    response = _without_database(request, "errors/503.html", 503)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def unreachable(request: HttpRequest, error: PortError) -> HttpResponse:
+    """MLflow, the gateway or a model server did not answer, or refused."""
+    context = {"why": str(error), "again": request.get_full_path() if request.method == "GET" else ""}
+    response = render(request, "errors/502.html", context, status=502)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _without_database(request: HttpRequest, template: str, status: int) -> HttpResponse:
+    """The frame without who is signed in: what that needs from the database may be what has failed."""
+    frame = {"csp_nonce": getattr(request, "csp_nonce", ""), "demo": settings.DEMO}
+    again = request.get_full_path() if request.method == "GET" else ""
+    return HttpResponse(render_to_string(template, {**frame, "again": again}), status=status)
+
+
+class RefusalPages:
+    """Middleware: what went wrong in a view and no page says is a page that says what to do."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -62,4 +160,14 @@ class NotAllowedToForbidden:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return forbidden(request, exception) if isinstance(exception, NotAllowedError) else None
+        if isinstance(exception, NotAllowedError):
+            return forbidden(request, exception)
+        if isinstance(exception, RefusedError):
+            return refused_page(request, exception)
+        if isinstance(exception, PortError):
+            logger.warning("%s could not be answered: %s", request.path, exception)
+            return unreachable(request, exception)
+        if isinstance(exception, OperationalError | InterfaceError):
+            logger.error("the database did not answer %s", request.path, exc_info=exception)
+            return database_down(request)
+        return None

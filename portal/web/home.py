@@ -6,32 +6,35 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.views.decorators.cache import never_cache
 
-from lifecycle import queries, queries_inbox, queries_rollbacks, queries_serving
+from lifecycle import queries_home, queries_inbox
 from portal.access import actor_of
-from portal.web.inboxes import inbox_of
+from portal.web.inboxes import count_of, inbox_of
 
 CASES_SHOWN = 10
 """Transitions of one page of the inbox, each with its gate."""
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """What waits for this person, what runs, and what was taken back lately."""
-    inbox = inbox_of(request)
+    """What waits for this person, what is unhealthy, what runs, and what was taken back lately."""
+    inbox, now = inbox_of(request), timezone.now()
+    front = queries_home.front(now)
     context = {
+        "front": front,
         "inbox": inbox,
         "waiting": inbox.waiting,
         "asking": inbox.asking,
         "to_review": inbox.reviews,
-        "bypasses": queries_inbox.bypasses(),
-        "running": queries.running(),
-        "failing": queries_serving.failing(),
-        "rolled_back": queries.lately_rolled_back(timezone.now()),
-        "wrong": queries_rollbacks.disagreements_everywhere(),
-        "model_count": queries.models_matching().count(),
-        "mirror": queries.mirror_state(),
+        "bypasses": front.bypasses,
+        "failing": front.failing,
+        "wrong": front.wrong,
+        "model_count": front.model_count,
+        "mirror": front.mirror,
         "registry_url": settings.MLFLOW_PUBLIC_URL,
+        "now": now,
     }
     return render(request, "home/home.html", context)
 
@@ -52,3 +55,9 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "now": now,
     }
     return render(request, "inbox/inbox.html", context)
+
+
+@never_cache
+def inbox_count(request: HttpRequest) -> HttpResponse:
+    """What the frame's link to the inbox says, for pages that ask again: the words alone."""
+    return HttpResponse(render_to_string("inbox/_count.html", {"inbox_count": count_of(request)}))

@@ -1,4 +1,4 @@
-"""What waits for the person who is signed in: read once a request, for the count in the frame and for the page."""
+"""What waits for the person who is signed in, read once a request: in full for a page that lists it, else counted."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def inbox_of(request: HttpRequest) -> Inbox:
         found = queries_inbox.inbox(actor_of(request))
         setattr(request, KEPT, found)
     return found
+
+
+def count_of(request: HttpRequest) -> int:
+    """How much waits, for the frame of every page."""
+    found: Inbox | None = getattr(request, KEPT, None)
+    return queries_inbox.count(actor_of(request)) if found is None else found.count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from lifecycle import queries, queries_record
+from lifecycle import queries_record
 from lifecycle.domain.exporting import ExportFormat
 from lifecycle.domain.permissions import Action, may
 from portal.access import actor_of
@@ -20,13 +20,15 @@ def record(request: HttpRequest) -> HttpResponse:
     form.is_valid()
     wanted = form.wanted()
     before, after = position(request.GET.get("before")), position(request.GET.get("after"))
+    proof = queries_record.proof()
+    page = queries_record.record_page(wanted, proof.last, before=before, after=after)
     context = {
-        "page": queries_record.record_page(wanted, before=before, after=after),
-        "counted": queries_record.count(wanted),
-        "proof": queries_record.proof(),
+        "page": page,
+        "counted": page.counted,
+        "proof": proof,
         "form": form,
         "given": {name: request.GET[name] for name in FILTERS if request.GET.get(name)},
-        "actions": queries.recorded_actions(),
+        "actions": queries_record.recorded_actions(),
         "formats": list(ExportFormat),
         "may_export": may(actor_of(request), Action.EXPORT_RECORD),
     }

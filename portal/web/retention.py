@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from lifecycle import operations
+from lifecycle import operations, retention_outlook
 from lifecycle import queries_retention as queries
 from lifecycle.domain.permissions import Action, may, require
+from lifecycle.retention_outlook import Reckoned
 from portal.access import actor_of, version_for
 from portal.web.answers import refused, wants_part
 from portal.web.forms import ReasonForm
@@ -38,20 +38,21 @@ def retention(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     require(actor, Action.VIEW)
     now = timezone.now()
-    running = queries.running_clean_up()
+    running, last = queries.latest_runs()
     if wants_part(request):
         return render(request, "retention/_progress.html", {"running": running})
-    outlook = queries.outlook(now)
+    outlook = retention_outlook.lately(now)
     lists = _lists(outlook)
+    counts = queries.counts() | {"next": len(outlook.going), "protected": len(outlook.protected)}
     show = request.GET.get("show", "")
     shown = show if show in lists else "next"
-    page = Paginator(lists[shown][1], PAGE_SIZE).get_page(request.GET.get("page"))
+    page = _Counted(lists[shown][1], counts[shown]).get_page(request.GET.get("page"))
     context = {
         "outlook": outlook,
         "running": running,
-        "last": queries.runs().filter(running=False).first(),
-        "next_clean_up": queries.next_clean_up(now),
-        "tabs": [Tab(name, label, _length(rows)) for name, (label, rows) in lists.items()],
+        "last": last,
+        "next_clean_up": queries.next_after(last, now),
+        "tabs": [Tab(name, label, counts[name]) for name, (label, _) in lists.items()],
         "show": shown,
         "page": page,
         "rows": _rows(shown, page, now),
@@ -60,7 +61,15 @@ def retention(request: HttpRequest) -> HttpResponse:
     return render(request, "retention/retention.html", context)
 
 
-def _lists(outlook: queries.Outlook) -> dict[str, tuple[str, Any]]:
+class _Counted(Paginator):
+    """The pages of a list whose lines were counted together with those of the others."""
+
+    def __init__(self, rows: Any, count: int) -> None:
+        super().__init__(rows, PAGE_SIZE)
+        self.__dict__["count"] = count
+
+
+def _lists(outlook: Reckoned) -> dict[str, tuple[str, Any]]:
     """By name: the words for a list, and its lines, which are read when they are shown."""
     return {
         "next": ("Going next", outlook.going),
@@ -71,10 +80,6 @@ def _lists(outlook: queries.Outlook) -> dict[str, tuple[str, Any]]:
         "deleted": ("Deleted", queries.deleted()),
         "runs": ("Clean-ups", queries.runs()),
     }
-
-
-def _length(rows: tuple[Any, ...] | QuerySet[Any]) -> int:
-    return len(rows) if isinstance(rows, tuple) else rows.count()
 
 
 def _rows(shown: str, page: Page[Any], now: datetime) -> list[Any]:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from lifecycle import operations, queries_rollbacks
 from lifecycle.models import Transition
+from lifecycle.reads import ModelReads
 from portal.access import actor_of, model_for, transition_for, version_for
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.forms import ReasonForm, RollbackForm
@@ -27,11 +28,12 @@ def ask(request: HttpRequest, slug: str, what: str) -> HttpResponse:
     if what not in ASKS:
         raise Http404("There is nothing to be asked here.")
     model = model_for(request, slug)
+    reads = ModelReads(model)
     context = {
         "model": model,
         "what": what,
-        "offers": queries_rollbacks.offers(model, actor_of(request)),
-        "wrong": queries_rollbacks.disagreements_of(model),
+        "offers": queries_rollbacks.offers(model, actor_of(request), reads),
+        "wrong": reads.wrong,
     }
     return render(request, "rollbacks/_ask.html" if wants_part(request) else "rollbacks/ask.html", context)
 

@@ -15,6 +15,7 @@ from lifecycle.domain import words
 from lifecycle.domain.drift import Distribution
 from lifecycle.models import Transition
 from lifecycle.queries_rollouts import Course, Line, Standing
+from lifecycle.reads import ModelReads
 from portal import charts
 from portal.access import actor_of, transition_for, version_for
 from portal.web.answers import invalid, refused
@@ -83,10 +84,12 @@ def transition_charts(request: HttpRequest, pk: int) -> JsonResponse:
 @require_GET
 def version_charts(request: HttpRequest, slug: str, version: int) -> JsonResponse:
     """As those of a transition, for a version that is judged while it serves."""
-    standing = queries_rollouts.standing_of_version(version_for(request, slug, version))
+    found = version_for(request, slug, version)
+    reads = ModelReads(found.model, about=found)
+    standing = queries_rollouts.standing_of_version(found, reads)
     if standing is None:
         raise Http404(f"Version {version} of {slug} is not judged now.")
-    return _drawn(queries_rollouts.course_of_version(standing, timezone.now()), standing, ended=False)
+    return _drawn(queries_rollouts.course_of_version(standing, timezone.now(), reads), standing, ended=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from lifecycle.approvals import still_missing
 from lifecycle.domain.permissions import Action, Actor, may
 from lifecycle.domain.words import listed
 from lifecycle.models import EXECUTING, AuditEntry, Status, Transition
+from lifecycle.reads import of_transition
 from portal.access import actor_of, transition_for
 from portal.web.answers import invalid, refused, wants_part
 from portal.web.decisions import prove_first, take_kept
@@ -48,24 +49,26 @@ def transition_detail(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, transition: Transition) -> dict[str, Any]:
     now = timezone.now()
     actor = actor_of(request)
-    case = queries_inbox.case_of(transition, actor, now)
+    reads = of_transition(transition)
+    case = queries_inbox.case_of(transition, actor, now, reads)
+    asks_for_review = queries_rollbacks.asks_for_review(transition)
     return {
         "case": case,
         "page": case.page,
-        "offers": queries_rollbacks.offers_here(transition, actor),
+        "offers": queries_rollbacks.offers_here(transition, actor, reads.model),
         "timing": queries_rollbacks.timing_of(transition),
         "server_wait": queries_rollbacks.server_wait(transition),
         "instead": queries_rollbacks.instead_of(transition),
-        "asks_for_review": queries_rollbacks.asks_for_review(transition),
-        "why_not_review": queries_rollbacks.why_not_review(transition, actor),
+        "asks_for_review": asks_for_review,
+        "why_not_review": queries_rollbacks.why_not_review(transition, actor) if asks_for_review else "",
         "may_roll_back": may(actor.at(transition.model.team_id), Action.ROLL_BACK),
-        "rollout": queries_rollouts.rollout_page(transition, actor, now),
-        "failing": queries_serving.failing(transition.model) if transition.status in EXECUTING else [],
+        "rollout": queries_rollouts.rollout_page(transition, actor, now, reads),
+        "failing": queries_serving.failing_in(reads.model) if transition.status in EXECUTING else [],
         "checklist": case.checklist,
         "gate_changes": case.changes,
         "now": now,
         "effects": transition.effects.all(),
-        "record": queries.record_of(transition)[:100],
+        "record": reads.model.lists["record"],
     }
 
 

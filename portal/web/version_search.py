@@ -23,10 +23,11 @@ def versions(request: HttpRequest) -> HttpResponse:
         "registry_url": settings.MLFLOW_PUBLIC_URL,
     }
     try:
-        found = version_search.matching(text)
+        keys = version_search.first_matching(text)
     except FilterError as error:
         context |= {"problem": error, "before": text[: error.position - 1], "from": text[error.position - 1 :]}
         return render(request, "version_search/versions.html", context, status=422)
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    context |= {"page": page, "rows": version_search.described(list(page.object_list))}
+    page = Paginator(keys[: version_search.MOST_FOUND], PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = version_search.described(version_search.loaded(list(page.object_list)))
+    context |= {"page": page, "rows": rows, "more": len(keys) > version_search.MOST_FOUND}
     return render(request, "version_search/versions.html", context)

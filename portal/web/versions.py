@@ -9,7 +9,6 @@ from django.views.decorators.http import require_POST
 from lifecycle import (
     checklists,
     operations,
-    policies,
     queries,
     queries_compare,
     queries_retention,
@@ -17,8 +16,10 @@ from lifecycle import (
     queries_rollouts,
     queries_serving,
 )
+from lifecycle.domain.semver import judge
 from lifecycle.domain.stages import Stage
-from lifecycle.versions import may_accept, semantic_version_of
+from lifecycle.metric_history import history_of
+from lifecycle.versions import facts_of, may_accept
 from portal.access import actor_of, version_for
 from portal.templatetags.gate import headline
 from portal.web.answers import invalid, refused, wants_part
@@ -30,9 +31,10 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
     found, now = version_for(request, slug, version), timezone.now()
     actor = actor_of(request)
     page = queries.version_page(found, actor, now)
-    evidence, recorded = checklists.evidence_of(found, request.GET.get("page"), now)
+    reads = page.reads
+    evidence, recorded = checklists.evidence_of(reads, request.GET.get("page"), now)
     lists = checklists.of_version(page, actor, now)
-    wrong, serves = queries_rollbacks.disagreements_of(found.model), page.variant is not None and page.variant.role
+    serves = page.variant is not None and page.variant.role
     context = {
         "page": page,
         "version": found,
@@ -41,16 +43,17 @@ def version_detail(request: HttpRequest, slug: str, version: int) -> HttpRespons
         "news": headline(lists[0]) if lists else "",
         "evidence": evidence,
         "recorded": recorded,
-        "verdict": semantic_version_of(found),
+        "verdict": judge(facts_of(found), reads.others),
         "may_accept": may_accept(found, actor),
-        "failing": [each for each in queries_serving.failing(found.model) if each.version == found],
-        "unserved": queries_serving.unserved(found),
-        "standing": queries_rollouts.standing_of_version(found),
-        "ways": queries_rollouts.ways_into_production(found, policies.current_policy(found.model, now).values),
-        "retention": queries_retention.version_retention(found, actor, now),
-        "beside": queries_compare.beside(found),
-        "offers": queries_rollbacks.offers(found.model, actor) if wrong or serves else None,
-        "wrong": wrong,
+        "failing": [each for each in queries_serving.failing_in(reads.model) if each.version == found],
+        "unserved": queries_serving.unserved(found, reads.model),
+        "standing": queries_rollouts.standing_of_version(found, reads.model),
+        "ways": queries_rollouts.ways_into_production(found, reads.model.policy(now).values, reads.model),
+        "retention": queries_retention.version_retention(found, actor, now, reads),
+        "beside": queries_compare.beside(reads),
+        "history": None if wants_part(request) else history_of(found, reads.model.policy(now).values),
+        "offers": queries_rollbacks.offers(found.model, actor, reads.model) if reads.model.wrong or serves else None,
+        "wrong": reads.model.wrong,
         "registry_url": settings.MLFLOW_PUBLIC_URL,
         "now": now,
     }

@@ -1,24 +1,10 @@
-// What every page does: the theme switch, dialogs that ask for a reason, times that stay true, copying.
+// What every page does: the theme, menus, dialogs that ask for a reason, times that stay true, parts that are busy, copying.
 (() => {
   "use strict";
 
   // ---- theme: follow the system, light, dark
 
-  const THEMES = ["system", "light", "dark"];
-  const switcher = document.querySelector("[data-theme-switch]");
-
-  const currentTheme = () => document.documentElement.dataset.theme || "system";
-
-  const showTheme = () => {
-    const theme = currentTheme();
-    const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-    for (const picture of switcher.querySelectorAll("[data-for-theme]")) {
-      picture.hidden = picture.dataset.forTheme !== theme;
-    }
-    switcher.setAttribute("aria-label", `Theme: ${theme}. Switch to ${next}.`);
-    switcher.title = `Theme: ${theme}`;
-    switcher.dataset.next = next;
-  };
+  const themes = [...document.querySelectorAll("[data-theme-choice] input")];
 
   const setTheme = (theme) => {
     if (theme === "system") {
@@ -28,24 +14,59 @@
       document.documentElement.dataset.theme = theme;
       localStorage.setItem("stagegate-theme", theme);
     }
-    showTheme();
   };
 
-  if (switcher) {
-    showTheme();
-    switcher.hidden = false;
-    switcher.addEventListener("click", () => setTheme(switcher.dataset.next));
+  for (const each of themes) {
+    each.checked = each.value === (document.documentElement.dataset.theme || "system");
+    each.addEventListener("change", () => setTheme(each.value));
   }
+
+  // ---- menus: one is open at a time; Escape closes it and gives the focus back, so does leaving it
+
+  const menus = [...document.querySelectorAll("[data-menu]")];
+  const openerOf = (menu) => menu.querySelector("summary, [aria-expanded]");
+  const isOpen = (menu) => menu.open ?? openerOf(menu).getAttribute("aria-expanded") === "true";
+
+  const setOpen = (menu, open) => {
+    if ("open" in menu) menu.open = open;
+    else openerOf(menu).setAttribute("aria-expanded", String(open));
+  };
+
+  const closeAllBut = (kept) => {
+    for (const menu of menus) if (menu !== kept && isOpen(menu)) setOpen(menu, false);
+  };
+
+  for (const menu of menus) {
+    if (!("open" in menu)) openerOf(menu).addEventListener("click", () => setOpen(menu, !isOpen(menu)));
+    menu.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !menu.contains(relatedTarget)) setOpen(menu, false);
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !isOpen(menu)) return;
+      event.stopPropagation();
+      setOpen(menu, false);
+      openerOf(menu).focus();
+    });
+  }
+  document.addEventListener("click", (event) => closeAllBut(menus.find((menu) => menu.contains(event.target))));
 
   // ---- dialogs
   // A dialog is shown as a copy outside of the part of the page that is exchanged while it is open. Without this
   // script the browser opens the original by itself (commandfor).
 
-  // What was typed or chosen is kept: while the page is open, and over a refusal.
+  // What was typed or chosen is kept: while the page is open, over a refusal, and over signing in again in between.
   const SENT = "stagegate-sent-answers";
-  const sent = sessionStorage.getItem(SENT);
-  sessionStorage.removeItem(SENT);
-  const wasRefused = document.querySelector(".notice-error") !== null;
+  const INTERRUPTED = "stagegate-interrupted";
+  const signsInBetween = document.querySelector("[data-interlude]") !== null;
+  const sent = signsInBetween ? null : sessionStorage.getItem(SENT);
+  const wasInterrupted = sessionStorage.getItem(INTERRUPTED) !== null;
+  if (signsInBetween) {
+    sessionStorage.setItem(INTERRUPTED, "yes");
+  } else {
+    sessionStorage.removeItem(SENT);
+    sessionStorage.removeItem(INTERRUPTED);
+  }
+  const wasRefused = wasInterrupted || document.querySelector(".notice-error") !== null;
   const drafts = new Map(sent && wasRefused ? [JSON.parse(sent)] : []);
 
   // The answers of a dialog: every field that a person fills in, by its name.
@@ -86,6 +107,61 @@
     if (!opener) return;
     event.preventDefault();
     openDialog(opener);
+  });
+
+  // ---- after a form: the focus goes to a refusal; anything else that the page says of it is read out
+
+  const FORM_SENT = "stagegate-form-sent";
+  const READ_AFTER = 300;
+
+  // Screen readers read what changes in a live region, not what it came with.
+  const readOut = (notice) => {
+    const words = [...notice.childNodes];
+    notice.replaceChildren();
+    requestAnimationFrame(() => notice.append(...words));
+  };
+
+  const tellWhatCameOfIt = () => {
+    const refusal = document.querySelector("main [role=alert]:not([hidden])");
+    if (refusal) {
+      refusal.tabIndex = -1;
+      refusal.focus();
+    } else {
+      setTimeout(() => document.querySelectorAll("main > .notice[role=status]").forEach(readOut), READ_AFTER);
+    }
+  };
+
+  if (sessionStorage.getItem(FORM_SENT)) tellWhatCameOfIt();
+  sessionStorage.removeItem(FORM_SENT);
+  document.addEventListener("submit", (event) => {
+    const closes = event.submitter?.formMethod === "dialog";
+    if (!event.defaultPrevented && !closes) sessionStorage.setItem(FORM_SENT, "yes");
+  });
+
+  // ---- when a part of a page is exchanged, the focus stays on what it was on
+
+  let focused = null;
+
+  const telling = (element) =>
+    ["id", "href", "name", "commandfor", "aria-label"].map((name) => element.getAttribute(name)).find(Boolean)
+    || element.textContent.trim();
+
+  const alike = (element, within) =>
+    [...within.querySelectorAll(element.tagName)].filter((each) => telling(each) === telling(element));
+
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+    const element = document.activeElement;
+    focused = target.contains(element) ? { element, place: alike(element, target).indexOf(element) } : null;
+  });
+
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!focused || document.activeElement !== document.body) return;
+    const main = document.querySelector("main");
+    const found = alike(focused.element, main);
+    const next = found[focused.place] || found[0] || main.querySelector("h1") || main;
+    if (!found.length) next.tabIndex = -1;
+    next.focus({ preventScroll: true });
+    focused = null;
   });
 
   // ---- a form is sent once
@@ -144,6 +220,14 @@
   refreshTimes();
   setInterval(refreshTimes, 1000);
   document.addEventListener("htmx:afterSettle", refreshTimes);
+
+  // ---- parts of a page that somebody has asked to exchange say that they are busy; those that refresh by themselves do not
+
+  const busy = ({ detail: { target, elt } }, is) => {
+    if (target && !elt.matches("[data-live]")) target.setAttribute("aria-busy", String(is));
+  };
+  document.addEventListener("htmx:beforeRequest", (event) => busy(event, true));
+  document.addEventListener("htmx:afterRequest", (event) => busy(event, false));
 
   // ---- copying
 

@@ -2,9 +2,6 @@
 (() => {
   "use strict";
 
-  // Buttons that do nothing without this script are shown by it.
-  document.documentElement.dataset.scripted = "";
-
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-reason]");
     if (!button) return;

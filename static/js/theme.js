@@ -1,7 +1,9 @@
-// Runs before the first paint, so that a chosen theme never flashes and the server learns the viewer's time zone.
+// Runs before the first paint, so that a chosen theme never flashes, what needs scripts has its place, and the server
+// learns the viewer's time zone.
 (() => {
   "use strict";
   const root = document.documentElement;
+  root.dataset.scripted = "";
   const chosen = localStorage.getItem("stagegate-theme");
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 

@@ -19,6 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -28,7 +29,7 @@ from embedded.steps import Steps
 from tests.support.chromium import FLAGS, find_browser
 from tests.support.people import Team
 
-MODEL, GOOD, FAILING = "iris-random-forest", 2, 5
+MODEL, GOOD, LACKING, FAILING = "iris-random-forest", 2, 3, 5
 OTHER, NEWER = "diabetes-progression", 2
 OPENING_POLICY, DEMO_POLICY = 2, 3
 SIZES: dict[str, dict[str, Any]] = {
@@ -36,11 +37,18 @@ SIZES: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
 LOOKS = tuple(product(("light", "dark"), SIZES))
-IN_README = ("decision", "rollout", "charts", "compare", "roll-back")
-TALLEST = 1080
-"""Pixels of a picture in the README: the first four charts."""
+IN_README = {
+    ("home", "wide"),
+    ("gate", "wide"),
+    ("rollout", "wide"),
+    ("compare", "wide"),
+    ("approve", "phone"),
+    ("roll-back", "phone"),
+}
 PATIENCE = 180.0
 """Seconds for what takes some ten on a machine that has nothing else to do."""
+MOST_STARTS = 4
+"""How often a version is sent into Staging: a server that does not listen within a minute has failed."""
 WATCHED_SECONDS = 40
 """How long the canary gets a quarter of the requests before it is photographed: its charts need points."""
 
@@ -53,6 +61,8 @@ class Story:
     """The life of versions in the demo. Every chapter ends when there is something to see."""
 
     team: Team
+    refused: str = ""
+    """What the last refused request was told."""
 
     def put_policies(self) -> None:
         """Nobody waits hours for a photograph; a machine that takes pictures besides is slow."""
@@ -65,28 +75,47 @@ class Story:
 
     def fail_in_staging(self) -> int:
         """The transition that takes the failing version out of Staging again, by itself."""
-        self.finish(self.team.approved(MODEL, FAILING, "Staging"))
+        self.into_staging(MODEL, FAILING)
         taken_out = until(self._taken_out, "the failing version to be taken out of Staging")
-        self.finish(self.team.approved(MODEL, GOOD, "Staging"))
-        self.finish(self.team.approved(OTHER, NEWER, "Staging"))
-        return taken_out
+        self.into_staging(MODEL, GOOD)
+        self.into_staging(OTHER, NEWER)
+        return int(taken_out)
+
+    def into_staging(self, model: str, version: int) -> None:
+        """Once more where a busy machine has not started the server in time."""
+        for _ in range(MOST_STARTS):
+            pk = self.ask(model, version, "Staging", "Its tests are green.")
+            self.team.approve(pk, "mia")
+            row = self.team.await_transition(pk, seconds=PATIENCE)
+            if row["status"] == "finished":
+                return
+        raise RuntimeError(f"transition {pk} is {row['status']}: {row['outcome']}")
 
     def _taken_out(self) -> int | None:
         entries = self.team["aron"].get(f"audit/?model={MODEL}&version={FAILING}")["results"]
         rows = [self.team.transition(pk) for pk in {entry["transition"] for entry in entries} - {None}]
         return next((row["id"] for row in rows if row["kind"] == "rollback" and row["finished_at"]), None)
 
-    def ask(self) -> int:
-        """The good version's request, once nothing but the approvals is missing on its way to Production."""
-        until(self._is_open, "the gate to Production to open")
-        return self.team.ask(MODEL, GOOD, "Production", "It no longer takes long petals of versicolor for virginica.")
+    def ask(self, model: str, version: int, stage: str, reason: str, strategy: str = "") -> int:
+        """Ask until it is taken: checks may still run, and something else may still move the model."""
+        what = f"the request of {model} version {version} for {stage} to be taken"
+        return int(until(lambda: self._ask_now(model, version, stage, reason, strategy), what, lambda: self.refused))
 
-    def _is_open(self) -> bool:
+    def _ask_now(self, model: str, version: int, stage: str, reason: str, strategy: str) -> int | None:
+        self._run_failed_checks(model, version, stage)
+        try:
+            return self.team.ask(model, version, stage, reason, strategy)
+        except httpx.HTTPStatusError as refusal:
+            if refusal.response.status_code != httpx.codes.CONFLICT:
+                raise
+            self.refused = refusal.response.text
+            return None
+
+    def _run_failed_checks(self, model: str, version: int, stage: str) -> None:
         """A check that a busy machine has let fail is run again; while it runs, asking for it is refused."""
-        findings = self.team["aron"].get(f"models/{MODEL}/versions/{GOOD}/gate/?to=Production")["findings"]
+        findings = self.team["aron"].get(f"models/{model}/versions/{version}/gate/?to={stage}")["findings"]
         for criterion in (each["criterion"] for each in findings if each["state"] == "failed"):
-            self.team["emil"].try_post(f"models/{MODEL}/versions/{GOOD}/checks/", criterion=criterion)
-        return {each["criterion"] for each in findings if each["state"] not in ("passed", "waived")} <= {"approvals"}
+            self.team["emil"].try_post(f"models/{model}/versions/{version}/checks/", criterion=criterion)
 
     def send_to_a_quarter(self, pk: int) -> None:
         self.team.approve(pk, "mia", "priya")
@@ -116,17 +145,23 @@ class Story:
         return f"/models/{MODEL}/versions/{GOOD}/evidence/{pk}/"
 
 
-def until(look: Callable[[], Any], what: str, seconds: float = 2 * PATIENCE) -> Any:
-    """What the look finds, as soon as it finds something."""
+def until(look: Callable[[], Any], what: str, why: Callable[[], str] = str, seconds: float = 2 * PATIENCE) -> Any:
+    """What the look finds, as soon as it finds something; ``why`` says what kept it, should it never."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {seconds:g} s in vain for {what}")
-        time.sleep(0.5)
+            raise RuntimeError(f"waited {seconds:g} s in vain for {what}. {why()}")
+        time.sleep(1)
     return found
 
 
 # ---------------------------------------------------------------- photographs
+
+
+def make_small(file: Path) -> None:
+    with Image.open(file) as picture:
+        few = picture.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(file, optimize=True)
 
 
 @dataclass
@@ -142,7 +177,10 @@ class Camera:
     closing: ExitStack = field(default_factory=ExitStack)
 
     def take(self, name: str, address: str, *, person: str = "priya", button: str = "", part: str = "") -> None:
-        """The page in every theme and size; ``button`` opens a dialog first, ``part`` chooses a part of the page."""
+        """The page in every theme and size; ``button`` opens a dialog first, ``part`` chooses a part of the page.
+
+        Without a person nobody is signed in.
+        """
         for theme, size in LOOKS:
             page = self._page(person, theme, size)
             page.goto(address)
@@ -151,18 +189,15 @@ class Camera:
                 page.get_by_role("dialog").wait_for()
             if page.locator("[data-course], [data-chart]").count():
                 page.locator(".chart-canvas .main-svg").first.wait_for()
-            self._picture(page, f"{name}-{size}-{theme}.png", name in IN_README and size == "wide", part, button)
-
-    def _picture(self, page: Page, file: str, in_readme: bool, part: str, button: str) -> None:
-        if in_readme:
-            small = self.shown / file
-            page.locator(part).screenshot(path=small) if part else page.screenshot(path=small)
-            with Image.open(small) as picture:
-                upper = picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST)))
-                few = upper.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-                few.save(small, optimize=True)
-        # A dialog stands in the window, whatever is below it on the page.
-        page.screenshot(path=self.everything / file, full_page=not button)
+            file = f"{name}-{size}-{theme}.png"
+            if part:
+                page.locator(part).screenshot(path=self.everything / file)
+            else:
+                # A dialog stands in the window, whatever is below it on the page.
+                page.screenshot(path=self.everything / file, full_page=not button)
+            if (name, size) in IN_README:
+                page.screenshot(path=self.shown / file)
+                make_small(self.shown / file)
 
     def _page(self, person: str, theme: str, size: str) -> Page:
         if (person, theme, size) not in self.pages:
@@ -173,6 +208,8 @@ class Camera:
         context = self.browser.new_context(base_url=self.portal, device_scale_factor=1, **options)
         self.closing.callback(context.close)
         page = context.new_page()
+        if not person:
+            return page
         page.goto("/sign-in/")
         page.get_by_label("Name").fill(person)
         page.get_by_label("Password").fill(self.passwords[person])
@@ -183,22 +220,19 @@ class Camera:
 
 def photograph(story: Story, take: Callable[..., None]) -> None:
     """Pages that do not move are photographed while the next chapter comes about."""
+    take("sign-in", "/sign-in/", person="")
     story.put_policies()
     taken_out = story.fail_in_staging()
     take("taken-out", f"/transitions/{taken_out}/")
     take("version", f"/models/{MODEL}/versions/{GOOD}/")
-    take("gate", f"/models/{MODEL}/versions/3/", person="emil")
-    take("policies", "/policies/")
-    take("policy", f"/policies/{DEMO_POLICY}/")
-    asked = story.ask()
+    take("gate", f"/models/{MODEL}/versions/{LACKING}/", person="emil")
+    asked = story.ask(MODEL, GOOD, "Production", "It no longer takes long petals of versicolor for virginica.")
     take("decision", f"/transitions/{asked}/")
     take("approve", f"/transitions/{asked}/", button="Approve")
     take("inbox", "/inbox/")
     story.send_to_a_quarter(asked)
     quarter = time.monotonic()
-    waiting = story.team.ask(
-        OTHER, NEWER, "Production", "Its error is lower on the held-out rows.", strategy="blue_green"
-    )
+    waiting = story.ask(OTHER, NEWER, "Production", "Its error is lower on the held-out rows.", "blue_green")
     for check in ("load_test", "malformed_input", "artifact_scan", "drift"):
         take(check.replace("_", "-"), story.evidence(check))
     time.sleep(max(quarter + WATCHED_SECONDS - time.monotonic(), 0))
@@ -208,17 +242,43 @@ def photograph(story: Story, take: Callable[..., None]) -> None:
     take("roll-back", f"/transitions/{asked}/", button="Roll back")
     take("compare", f"/models/{MODEL}/compare/?a=1&b={GOOD}")
     take("home", "/")
-    take("models", "/models/")
     story.abort(asked)
     take("rolled-back", f"/transitions/{asked}/")
     story.team.approve(waiting, "mia", "priya")
     story.finish(waiting)
     take("drill-dialog", f"/models/{OTHER}/", person="emil", button="Drill a rollback")
     take("drill", f"/transitions/{story.drill()}/")
-    take("model", f"/models/{OTHER}/")
     take("emergency", f"/models/{OTHER}/", button="Roll back")
-    take("retention", "/retention/")
-    take("record", "/record/")
+    for name, address in LASTING.items():
+        take(name, address, person="ada")
+
+
+LASTING = {
+    "models": "/models/",
+    "models-filtered": "/models/?search=iris&stage=Production",
+    "model": f"/models/{MODEL}/",
+    "live": f"/models/{MODEL}/live/",
+    "dossier": f"/models/{MODEL}/versions/{GOOD}/dossier/",
+    "versions": "/versions/",
+    "policies": "/policies/",
+    "policy": f"/policies/{DEMO_POLICY + 1}/",
+    "policy-editor": "/policies/edit/",
+    "freezes": "/freezes/",
+    "plan-freeze": "/freezes/plan/",
+    "retention": "/retention/",
+    "record": "/record/",
+    "record-entry": "/record/12/",
+    "status": "/status/",
+    "profile": "/people/?name=emil",
+    "people": "/settings/people/",
+    "teams": "/settings/teams/",
+    "channels": "/settings/channels/",
+    "account": "/account/",
+    "notices": "/account/notices/",
+    "tokens": "/account/tokens/",
+    "api": "/api/docs/",
+}
+"""Pages that look the same whatever moves, by the name of their picture."""
 
 
 def start(home: Path) -> Stack:
@@ -234,6 +294,8 @@ def main(shown: Path, everything: Path) -> int:
         return 1
     for folder in (shown, everything):
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with tempfile.TemporaryDirectory(prefix="stagegate-screens-") as home, start(Path(home)) as stack:
         portal = stack.environment()["STAGEGATE_PUBLIC_URL"]

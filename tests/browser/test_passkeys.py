@@ -17,6 +17,11 @@ AUTHENTICATOR = {
 }
 
 
+def sign_out(page):
+    page.locator("#user-menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+
+
 def test_a_passkey_is_added_signs_in_confirms_and_is_removed(at_portal, world):
     page = at_portal("emil", "/account/")
     devtools = page.context.new_cdp_session(page)
@@ -34,7 +39,7 @@ def test_a_passkey_is_added_signs_in_confirms_and_is_removed(at_portal, world):
     expect(page.get_by_text("Passkey “Laptop <b>”")).to_be_visible()
     expect(page.get_by_text("Signs you in by itself.")).to_be_visible()
 
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.get_by_role("navigation", name="Main").wait_for()
 
@@ -44,7 +49,7 @@ def test_a_passkey_is_added_signs_in_confirms_and_is_removed(at_portal, world):
     page.wait_for_url("**/models/")
 
     # The password alone no longer lets in: the passkey comes after it.
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     page.get_by_label("Name").fill("emil")
     page.get_by_label("Password").fill("emil")
     page.get_by_role("button", name="Sign in", exact=True).click()
@@ -52,7 +57,7 @@ def test_a_passkey_is_added_signs_in_confirms_and_is_removed(at_portal, world):
     page.get_by_role("navigation", name="Main").wait_for()
 
     # A device that does not confirm in time is told about, and nobody is in.
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     devtools.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": made["authenticatorId"]})
     devtools.send("WebAuthn.addVirtualAuthenticator", {"options": {**AUTHENTICATOR, "isUserVerified": False}})
     page.get_by_role("button", name="Sign in with a passkey").click()

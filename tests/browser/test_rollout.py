@@ -88,6 +88,12 @@ def test_charts_follow_the_rollout_in_place_and_the_theme(page, rollout):
     next_charts(page)
     assert page.evaluate(RANGE) == zoomed
 
+    # The same figures as a table, which follows as well.
+    errors.get_by_text("The same as a table").press("Enter")
+    expect(errors.get_by_role("columnheader", name="1.1.0")).to_be_visible()
+    assert errors.get_by_role("row").count() > 30
+    expect(errors.get_by_role("cell", name="0.5 %").first).to_be_visible()
+
     before = page.evaluate(COLOUR)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{COLOUR} !== '{before}'")

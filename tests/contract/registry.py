@@ -14,7 +14,17 @@ from typing import Any, Protocol
 
 import pytest
 
-from lifecycle.ports import NotFoundError, PermanentError, Registry, RegistryModel, RegistryVersion, VersionRef
+from lifecycle.ports import (
+    ArtifactEntry,
+    Keeper,
+    NotFoundError,
+    PermanentError,
+    PortError,
+    Registry,
+    RegistryModel,
+    RegistryVersion,
+    VersionRef,
+)
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"type": "double", "name": "petal length (cm)", "required": True}],
@@ -307,6 +317,36 @@ def nothing_but_one_models_files_is_ever_deleted(registry: Registry, world: Worl
     assert registry.files(other, other_run)
 
 
+def a_runs_folders_are_read_one_by_one(registry: Registry, world: World) -> None:
+    ref, _, _ = registered_files(registry, world, **{"explainability/shap.png": b"picture"})
+    version = registry.version(ref)
+    assert registry.folder(version, Keeper.RUN, seconds=20) == (ArtifactEntry("model", is_folder=True),)
+    inside = registry.folder(version, Keeper.RUN, "model", seconds=20)
+    assert {each.path: each.is_folder for each in inside} == {"model/MLmodel": False, "model/explainability": True}
+    picture = ArtifactEntry("model/explainability/shap.png", 7)
+    assert registry.folder(version, Keeper.RUN, "model/explainability", seconds=20) == (picture,)
+    assert registry.folder(version, Keeper.RUN, "nothing", seconds=20) == ()
+    assert registry.folder(version, Keeper.MODEL, seconds=20) == ()
+    assert registry.content(version, Keeper.RUN, picture.path, most=7, seconds=20) == b"picture"
+
+
+def a_file_that_is_too_long_or_absent_is_not_read(registry: Registry, world: World) -> None:
+    ref, _, _ = registered_files(registry, world, **{"shap.png": b"picture"})
+    version = registry.version(ref)
+    with pytest.raises(PermanentError):
+        registry.content(version, Keeper.RUN, "model/shap.png", most=6, seconds=20)
+    with pytest.raises(PortError):
+        registry.content(version, Keeper.RUN, "model/nothing.png", most=6, seconds=20)
+
+
+def a_run_says_where_it_comes_from(registry: Registry, world: World) -> None:
+    _, _, run_id = registered_files(registry, world)
+    origin = registry.run_origin(run_id, seconds=20)
+    assert (origin.parent_id, origin.datasets) == ("", ())
+    with pytest.raises(NotFoundError):
+        registry.run_origin("0" * 32, seconds=20)
+
+
 CHECKS: tuple[Callable[[Registry, World], None], ...] = (
     models_carry_tags_and_aliases,
     models_come_by_name_in_pages,
@@ -327,4 +367,7 @@ CHECKS: tuple[Callable[[Registry, World], None], ...] = (
     files_stay_when_their_version_is_deleted,
     deleted_files_are_gone_and_no_others,
     nothing_but_one_models_files_is_ever_deleted,
+    a_runs_folders_are_read_one_by_one,
+    a_file_that_is_too_long_or_absent_is_not_read,
+    a_run_says_where_it_comes_from,
 )

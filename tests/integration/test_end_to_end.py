@@ -152,6 +152,15 @@ def test_the_gateway_shows_users_no_metrics(installation):
     assert httpx.get(f"{gateway}metrics", trust_env=False).status_code == 404
 
 
+def test_every_queue_gives_a_sign_of_life(installation):
+    def states():
+        parts = installation.team["aron"].get("status/")["parts"]
+        return {each["part"]: each["state"] for each in parts if each["part"].startswith(("beat", "queue:"))}
+
+    wait_until(lambda: set(states().values()) == {"healthy"}, 30, "signs of life")
+    assert len(states()) == 5
+
+
 def test_readyz_names_what_is_down(installation):
     with installation.without("mlflow"):
         answer = installation.team["aron"].page("/readyz")

@@ -13,6 +13,8 @@ import httpx
 
 LOOK_SECONDS = 0.25
 """How often the portal is asked how far something is: an answer takes the portal, and the person, some CPU."""
+LONGEST_REFUSAL = 4000
+"""Characters of an answer that an error repeats: which rule refused, and what it found."""
 SAY_IT_AGAIN = ("confirm_again", "changed_since_shown")
 ENDED = ("finished", "rolled_back", "rejected", "cancelled", "failed")
 
@@ -41,7 +43,11 @@ class Person:
 
     def post(self, address: str, **body: Any) -> Any:
         response = self.try_post(address, **body)
-        response.raise_for_status()
+        try:
+            response.raise_for_status()
+        except httpx.HTTPStatusError as refusal:
+            refusal.add_note(response.text[:LONGEST_REFUSAL])
+            raise
         return response.json()
 
     def try_post(self, address: str, **body: Any) -> httpx.Response:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle import approvals, operations, queries
+from lifecycle import approvals, operations, queries_inbox
 from lifecycle.domain.permissions import Actor, Role
 from lifecycle.domain.stages import Stage
 from lifecycle.models import AuditEntry, Status, Transition
@@ -111,5 +111,5 @@ def test_what_serves_or_is_kept_warm_is_not_archived(world):
 
 def test_the_inbox_shows_what_this_person_can_decide(world):
     transition = world.request(1, Stage.STAGING)
-    inboxes = {name: queries.waiting_for(actor) for name, actor in world.people.items()}
+    inboxes = {name: queries_inbox.inbox(actor).waiting for name, actor in world.people.items()}
     assert inboxes == {"priya": [], "emil": [], "mia": [transition], "aron": [], "ada": []}

@@ -75,7 +75,7 @@ def test_the_version_that_was_chosen_comes_back(stuck, signed_in):
     stuck.drive(second)
     assert (second.status, stuck.weights()) == (Status.FINISHED, {1: 100})
     old = shown(emil, page_of(stuck))
-    assert "<bdi>emil</bdi> gave it up" in old
+    assert "<bdi>emil</bdi></a> gave it up" in old
     assert f'href="/transitions/{second.pk}/"' in old
     assert "Back to <bdi>1.0.0</bdi> instead" in old
     assert "on its way back" not in old

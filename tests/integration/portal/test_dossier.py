@@ -66,7 +66,7 @@ def test_a_checkpoint_that_covers_the_entries_is_told(promoted, signed_in):
 
 def test_a_bypass_and_its_review_are_told(promoted):
     values = {"bypassed_at": promoted.now, "bypassed_by_name": "ada", "bypass_reason": "It burns."}
-    Transition.objects.filter(pk=promoted.row.pk).update(**values, bypass_missing=["product_owner"])
+    Transition.objects.filter(pk=promoted.row.pk).update(**values, bypass_missing=["product owner"])
     told = " ".join(texts(dump(dossier.dossier_of(promoted.version(2), now=promoted.now, by="aron"))))
     assert "Approvals bypassed by  ada strong" in told
     assert "It burns." in told

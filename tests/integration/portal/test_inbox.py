@@ -41,7 +41,7 @@ def status_of(transition):
 
 def count_of(browser, address="/record/"):
     """The number beside the inbox in the frame of any page."""
-    found = re.search(r'<span class="count">(\d+)', browser.get(address).content.decode())
+    found = re.search(r'<span class="count"[^>]*>(\d+)', browser.get(address).content.decode())
     return int(found[1]) if found else 0
 
 

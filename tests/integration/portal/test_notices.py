@@ -164,7 +164,7 @@ def test_what_did_not_arrive_is_seen_and_sent_again(browser, world):
     assert AuditEntry.objects.get(action="notice_tried_again").reason == "It is back."
     Notice.objects.update(state=NoticeState.SENT, sent_at=world.now)
     again = ada.post(f"/settings/notices/{notice.pk}/again/", {"reason": "Again."})
-    assert said(again)[-1] == "This notice is not waiting to be sent."
+    assert said(again)[-1] == "This notice is not waiting to be sent. Look at its line for what has become of it."
     assert "Everything has arrived." in page(ada, "/settings/notices/")
     assert "sent" in page(ada, "/settings/notices/?show=sent")
 

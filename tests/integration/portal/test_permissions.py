@@ -153,7 +153,7 @@ KINDS = {
     "token": ("revoke-token",),
     "freeze": ("remove-freeze", "api-freeze", "api-remove-freeze"),
     "export": ("cancel-export", "download-export"),
-    "person": ("person", "give-role", "take-role", "password-link"),
+    "person": ("person", "profile", "give-role", "take-role", "password-link"),
     "channel": ("change-channel", "test-channel", "remove-channel"),
     "notice": ("notice-again",),
 }
@@ -248,6 +248,7 @@ def address_of(name: str, rows: Mapping[str, int]) -> str:
         "what": "roll-back",
         "uidb64": "MQ",
         "token": "none",
+        "key": "none",
         "pk": rows[kind],
         **dict.fromkeys(("version", "number", "seq"), 1),
     }

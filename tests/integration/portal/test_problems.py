@@ -121,7 +121,7 @@ def test_what_breaks_is_a_problem_without_its_insides(world, signed_in, monkeypa
 
     aron = signed_in("aron")
     aron.raise_request_exception = False
-    monkeypatch.setattr("portal.api.views.queries.models_matching", broken)
+    monkeypatch.setattr("portal.api.views.queries_models.models_matching", broken)
     response = aron.get("/api/v1/models/")
     problem(response, 500, "failed")
     assert b"secret" not in response.content
@@ -131,7 +131,7 @@ def test_what_django_refuses_itself_is_a_problem(world, signed_in, monkeypatch):
     def too_big(*args):
         raise RequestDataTooBig
 
-    monkeypatch.setattr("portal.api.views.queries.models_matching", too_big)
+    monkeypatch.setattr("portal.api.views.queries_models.models_matching", too_big)
     response = signed_in("aron").get("/api/v1/models/")
     problem(response, response.status_code, "bad_request" if response.status_code == 400 else "too_large")
 

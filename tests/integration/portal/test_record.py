@@ -49,23 +49,23 @@ def test_every_role_reads_the_record_and_some_may_export_it(world, signed_in, na
 
 
 def test_pages_of_a_long_record(world, signed_in):
-    write_entries(250, transition=None)
+    write_entries(125, transition=None)
     browser = signed_in("aron")
     newest = text(browser.get("/record/"))
-    assert "250 entries" in newest
-    assert "/record/250/" in newest
-    assert "/record/150/" not in newest
-    assert "?before=151" in newest
-    middle = text(browser.get("/record/?before=151"))
-    assert "/record/150/" in middle
-    assert "?after=150" in middle
-    assert "/record/151/" in text(browser.get("/record/?after=150"))
-    assert "/record/250/" in text(browser.get("/record/?after=150"))
-    last = text(browser.get("/record/?before=51"))
+    assert "125 entries" in newest
+    assert "/record/125/" in newest
+    assert "/record/75/" not in newest
+    assert "?before=76" in newest
+    middle = text(browser.get("/record/?before=76"))
+    assert "/record/75/" in middle
+    assert "?after=75" in middle
+    assert "/record/76/" in text(browser.get("/record/?after=75"))
+    assert "/record/125/" in text(browser.get("/record/?after=75"))
+    last = text(browser.get("/record/?before=26"))
     assert "/record/1/" in last
     assert "Older" not in last
     filtered = text(browser.get("/record/?model=model-3&before=100"))
-    assert "13 entries" in filtered
+    assert "7 entries" in filtered
     assert "/record/83/" in filtered
     assert browser.get("/record/?before=nonsense&after=" + "9" * 40).status_code == 200
 

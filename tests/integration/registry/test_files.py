@@ -14,7 +14,19 @@ import pytest
 from lifecycle.adapters import mlflow_registry
 from lifecycle.adapters.artifact_places import parse
 from lifecycle.adapters.mlflow_registry import MlflowRegistry
-from lifecycle.ports import ArtifactFile, NotFoundError, PermanentError, PortError, TemporaryError, VersionRef
+from lifecycle.ports import (
+    ArtifactEntry,
+    ArtifactFile,
+    Dataset,
+    Keeper,
+    NotFoundError,
+    PermanentError,
+    PortError,
+    RegistryVersion,
+    RunOrigin,
+    TemporaryError,
+    VersionRef,
+)
 from tests.contract.registry import new_name
 from tests.integration.registry.faults import Fault, FaultyServer, faulty_server
 from tests.integration.registry.server import MlflowServer, MlflowWorld
@@ -70,6 +82,31 @@ def test_a_logged_model_goes_with_its_entry_in_mlflow(world: MlflowWorld, regist
     with pytest.raises(NotFoundError):
         registry._api("GET", f"logged-models/{model_id}")
     assert registry.files(f"models:/{other_id}", "")
+
+
+def test_the_folders_of_a_logged_model_are_read_and_those_of_its_copy(
+    world: MlflowWorld, registry: MlflowRegistry
+) -> None:
+    model_id, address = logged_model(world)
+    original = register(world, f"models:/{model_id}", model_id=model_id)
+    copy = register(world, f"models:/{original.model}/1")
+    for version in (registry.version(original), registry.version(copy), RegistryVersion(original, "", source=address)):
+        assert registry.folder(version, Keeper.MODEL, seconds=20) == (ArtifactEntry("MLmodel", 12),)
+        assert registry.content(version, Keeper.MODEL, "MLmodel", most=12, seconds=20) == b"flavors: {}\n"
+        assert registry.folder(version, Keeper.RUN, seconds=20) == ()
+    elsewhere = RegistryVersion(original, "", source="models:/m-" + "0" * 32)
+    assert registry.folder(elsewhere, Keeper.MODEL, seconds=20) == ()
+
+
+def test_a_run_says_what_it_was_given(world: MlflowWorld, registry: MlflowRegistry) -> None:
+    parent = world._run({}, {})["run_id"]
+    run_id = world._run({}, {})["run_id"]
+    world.call("POST", "mlflow/runs/set-tag", run_id=run_id, key="mlflow.parentRunId", value=parent)
+    dataset = {"name": "orders", "digest": "abc", "source_type": "delta", "source": "{}"}
+    tags = [{"key": "mlflow.data.context", "value": "training"}]
+    world.call("POST", "mlflow/runs/log-inputs", run_id=run_id, datasets=[{"dataset": dataset, "tags": tags}])
+    origin = registry.run_origin(run_id, seconds=20)
+    assert origin == RunOrigin(parent, (Dataset("orders", "abc", "delta", "training"),))
 
 
 def test_a_logged_model_that_mlflow_marked_as_deleted_still_has_its_files(
@@ -260,6 +297,36 @@ def test_a_store_that_fails(
             call(source, run_id)
         assert isinstance(caught.value, expected)
     assert registry.files(source, run_id)
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP_BODY, (503, b"")])
+def test_nobody_waits_long_for_a_look(
+    fault: Fault | tuple[int, bytes], faulty: FaultyServer, run: tuple[VersionRef, str, str]
+) -> None:
+    ref, source, run_id = run
+    patient = MlflowRegistry(faulty.uri, timeout_seconds=20, retries=3)
+    faulty.fault = lambda method, path: fault
+    version, start = RegistryVersion(ref, "", source=source, run_id=run_id), time.monotonic()
+    for call in (
+        lambda: patient.folder(version, Keeper.RUN, seconds=0.3),
+        lambda: patient.content(version, Keeper.RUN, "a.png", most=10, seconds=0.3),
+        lambda: patient.run_origin(run_id, seconds=0.3),
+    ):
+        with pytest.raises(TemporaryError):
+            call()
+    assert time.monotonic() - start < 3
+    patient.close()
+
+
+def test_a_folder_that_leads_elsewhere_is_not_followed(
+    faulty: FaultyServer, hasty: MlflowRegistry, run: tuple[VersionRef, str, str]
+) -> None:
+    ref, source, run_id = run
+    paths = ["..", "", ".", "a/b", "../../etc", "/etc", "good.png"]
+    listing = {"files": [{"path": path, "is_dir": path != "good.png"} for path in paths]}
+    faulty.fault = lambda method, path: (200, json.dumps(listing).encode())
+    version = RegistryVersion(ref, "", source=source, run_id=run_id)
+    assert [each.path for each in hasty.folder(version, Keeper.RUN, seconds=5)] == ["good.png"]
 
 
 def test_a_deletion_whose_reply_was_lost_is_found_done(

@@ -11,11 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from lifecycle.audit import record, recording
-from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.permissions import COMMAND_LINE, Actor, Role
 from portal.accounts import identities
 from portal.accounts.models import RoleAssignment, User
 
-OPERATOR = Actor("Command line", roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
+OPERATOR = Actor(COMMAND_LINE, roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
 """Whoever runs commands on the portal's machine administers it."""
 ROLES = [role.value for role in Role if role != Role.SERVICE]
 

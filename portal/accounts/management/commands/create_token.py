@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from lifecycle.domain.permissions import Action, Actor, Role
+from lifecycle.domain.permissions import COMMAND_LINE, Action, Actor, Role
 from lifecycle.operations import RefusedError
 from portal.accounts.tokens import LONGEST, Wanted, create_for_service, scopes_for
 
-OPERATOR = Actor("Command line", roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
+OPERATOR = Actor(COMMAND_LINE, roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
 """Whoever runs commands on the portal's machine administers it."""
 
 

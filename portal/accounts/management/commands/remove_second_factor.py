@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from lifecycle.domain.permissions import Actor, Role
+from lifecycle.domain.permissions import COMMAND_LINE, Actor, Role
 from lifecycle.operations import RefusedError
 from portal.accounts.models import User
 from portal.accounts.second_factors import remove_second_factors
 
-OPERATOR = Actor("Command line", roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
+OPERATOR = Actor(COMMAND_LINE, roles=frozenset({Role.ADMINISTRATOR}), signed_in_by="command line")
 """Whoever runs commands on the portal's machine administers it."""
 
 
