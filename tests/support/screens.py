@@ -251,9 +251,9 @@ def waived(world: World, version: ModelVersion, criterion: str) -> Waiver:
     )
 
 
-def on_trial(world: World, name: str, **values: Any) -> Transition:
+def on_trial(world: World, name: str) -> Transition:
     """1.1.0 at 25 % beside 1.0.0, with what was counted of both and a verdict that holds it."""
-    row = rollouts.running(version_of(name, 2), version_of(name, 1), _first_policy(), world.now, **values)
+    row = rollouts.running(version_of(name, 2), version_of(name, 1), _first_policy(), world.now)
     rollouts.judged(row, rollouts.HOLD, world.now)
     for number, errors in ((1, 1), (2, 3)):
         _observed(version_of(name, number), world.now, errors)
@@ -294,14 +294,19 @@ def _shadow(world: World, name: str) -> Transition:
 
 
 def _paused(world: World, name: str) -> Transition:
-    return on_trial(
-        world,
-        name,
+    """At 25 %, held by a person, and nothing has been measured of it yet."""
+    row = rollouts.running(
+        version_of(name, 2),
+        version_of(name, 1),
+        _first_policy(),
+        world.now,
         paused_at=world.now,
         paused_by_name="Mia Keller",
         pause_reason="Until noon.",
         waiting_for="Paused by Mia Keller",
     )
+    _staged(name, {1: "Production", 2: "Staging"})
+    return row
 
 
 def _bypassed(world: World, name: str) -> Transition:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_going_through_all_pages_and_back(few, wanted):
         page = _page(wanted, before=page.older)
     assert there == expected
     assert page.counted.exact == (len(expected) <= 10 or wanted == RecordFilter())
-    for earlier, later in zip(pages, pages[1:], strict=False):
+    for earlier, later in pairwise(pages):
         assert later.newer is not None
         assert _page(wanted, after=later.newer).entries == earlier.entries
 

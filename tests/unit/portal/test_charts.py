@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs_version
 
 from lifecycle.domain.course import Binned, bin_of, point
@@ -24,6 +25,8 @@ SERIES = [[1, 40, 0, 0.02, 0.03, 4], [2, 90, 1, 0.021, 0.04, 8], [3, 0, 0, None,
 SECONDS = measurements.seconds_of({"series": SERIES})
 ROOT = Path(__file__).parents[3]
 CSS = ROOT / "static" / "css" / "tokens.css"
+BUNDLED = {"scatter", "bar", "pie"}
+"""The kinds of charts that the basic bundle can draw."""
 LIBRARY = ROOT / "static" / "vendor" / "plotly" / "plotly-basic.min.js"
 
 
@@ -277,6 +280,23 @@ def test_every_part_of_a_course_names_a_colour_and_no_markup(draw):
     assert {each["name"] for each in figure["layout"].get("annotations", [])} <= tokens
     texts = [trace[key] for trace in figure["data"] for key in ("name", "hovertemplate") if key in trace]
     assert not [text for text in texts if "<" in text.replace("<extra></extra>", "")]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        charts.load_test(SECONDS, LEVELS, ramp=1),
+        charts.distances([feature()], 0.3),
+        charts.distribution(feature()),
+        *(draw(course(marks=MARKS, shares=((NOON, 5), (NOON + MINUTE, 25)))) for draw in DRAWN),
+    ],
+)
+def test_plotly_knows_every_value_of_a_figure(figure):
+    """Its own classes refuse what the library's schema has not, and drop nothing of what it has."""
+    checked = go.Figure(figure).to_plotly_json()
+    assert [trace["type"] for trace in checked["data"]] == [trace["type"] for trace in figure["data"]]
+    assert set(figure["layout"]) <= set(checked["layout"])
+    assert {trace["type"] for trace in figure["data"]} <= BUNDLED
 
 
 @pytest.mark.parametrize("draw", DRAWN)
