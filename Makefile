@@ -4,8 +4,8 @@ VENV := .venv/bin
 
 # What asks a database for more than to keep rows: races, claims, locks, sums, JSON, batches. Where a
 # worker is killed differs in nothing that it sees.
-LIFECYCLE := $(addprefix tests/integration/lifecycle/test_,approvals.py decisions.py disagreements.py drill.py exports.py judging.py kills.py observing.py \
-	promotion.py races.py record.py record_owner.py retention.py rollback.py rollouts.py upkeep.py updates.py)
+LIFECYCLE := $(addprefix tests/integration/lifecycle/test_,approvals.py decisions.py disagreements.py drill.py exports.py judging.py kills.py model_index.py observing.py \
+	promotion.py races.py record.py record_owner.py record_search.py retention.py rollback.py rollouts.py together.py upkeep.py updates.py)
 ON_POSTGRES := $(LIFECYCLE) tests/integration/portal/test_api.py tests/integration/portal/test_idempotency.py tests/integration/portal/test_business_metrics.py \
 	tests/integration/registry/test_mirror.py -k "not killed_anywhere"
 

@@ -6,7 +6,9 @@ import logging
 from typing import Any
 
 from celery import current_app
+from celery.signals import before_task_publish
 from django.db import transaction
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
@@ -16,6 +18,13 @@ ROLLBACK_QUEUE = "rollbacks"
 CHECKS_QUEUE = "checks"
 OBSERVATIONS_QUEUE = "observations"
 QUEUES = (DEFAULT_QUEUE, ROLLBACK_QUEUE, CHECKS_QUEUE, OBSERVATIONS_QUEUE)
+SENT_AT = "stagegate_sent_at"
+"""The header of every message that says when it was sent."""
+
+
+@before_task_publish.connect
+def _say_when(headers: dict[str, Any], **_: object) -> None:
+    headers[SENT_AT] = timezone.now().isoformat()
 
 
 def wake(transition_id: int, *, urgent: bool = False) -> None:
@@ -49,9 +58,12 @@ def wake_pointer(version_id: int) -> None:
     transaction.on_commit(lambda: send("lifecycle.point_back", version_id, queue=DEFAULT_QUEUE))
 
 
-def send(task: str, *args: Any, queue: str) -> None:
-    """Publish one message; a broker that cannot be reached is logged and left to the sweep."""
+def send(task: str, *args: Any, queue: str, expires: float | None = None) -> None:
+    """Publish one message; a broker that cannot be reached is logged and left to the sweep.
+
+    A worker that finds it more than ``expires`` seconds later drops it.
+    """
     try:
-        current_app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
+        current_app.send_task(task, args=args, queue=queue, expires=expires, retry=False, ignore_result=True)
     except OperationalError as error:
         logger.warning("broker unreachable, %s%r is left to the sweep: %s", task, args, error)

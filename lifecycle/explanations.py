@@ -6,9 +6,10 @@ MLflow is asked while somebody waits, so what is asked is bounded in number and 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from django.core.cache import cache, caches
@@ -27,8 +28,13 @@ MOST_FOLDERS = 12
 DEEPEST = 3
 SECONDS = 5.0
 """How long all that is asked of MLflow for one answer may take."""
-KEPT_LIST = 300
-"""Seconds for which it is remembered what there is: a run can be given more pictures while it goes on."""
+RECENT_SECONDS = 300
+"""For so long nobody looks again by themselves: a run can be given more pictures while it goes on."""
+KEPT_SECONDS = 86_400
+"""For so long it is known what there was, for whoever asks for the pictures of a panel that is open."""
+AGAIN_SECONDS = 10
+"""People who ask to look again do so once in this time, whoever they are: each look asks for up to MOST_FOLDERS."""
+_SEARCH_SECONDS = int(3 * SECONDS)
 _PICTURES = "pictures"
 
 
@@ -48,10 +54,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """``whole`` is False when there may be more: not every folder was looked into."""
+    """``whole`` is False when there may be more: not every folder was looked into.
+
+    ``generation`` is another one after what there is has changed, or somebody asked to look again: a file that was
+    logged anew can have the name and the length of the one before.
+    """
 
     pictures: tuple[Picture, ...]
     whole: bool = True
+    generation: str = ""
 
 
 class NotFetchedError(Exception):
@@ -59,27 +70,67 @@ class NotFetchedError(Exception):
 
 
 def gallery(version: ModelVersion, *, afresh: bool = False) -> Gallery:
-    """The pictures that explain a version, those of folders for it first. Raises NotFetchedError."""
-    key = f"gallery:{_digest(version.pk, version.run_id, version.source)}"
-    known = None if afresh else cache.get(key)
-    if known is not None:
-        return _load(*known)
-    found = _search(version)
-    pictures = [(each.key, each.keeper.value, each.path, each.size) for each in found.pictures]
-    cache.set(key, (pictures, found.whole), KEPT_LIST)
-    return found
+    """The pictures that explain a version, those of folders for it first. Raises NotFetchedError.
 
-
-def _load(pictures: list[tuple[str, str, str, int]], whole: bool) -> Gallery:
-    return Gallery(tuple(Picture(key, Keeper(keeper), path, size) for key, keeper, path, size in pictures), whole)
+    Of all who ask for the same version at once, one asks MLflow.
+    """
+    place = _place(version)
+    known = _known(place)
+    if known is not None and not _is_worth_a_look(place, afresh=afresh):
+        return known
+    if not cache.add(f"pictures-searched:{place}", True, _SEARCH_SECONDS):
+        if known is None:
+            raise NotFetchedError("They are being looked for at this moment.")
+        return known
+    try:
+        found = _search(version)
+        return _keep(place, replace(found, generation=_generation(found, None if afresh else known)))
+    finally:
+        cache.delete(f"pictures-searched:{place}")
 
 
 def picture(version: ModelVersion, key: str) -> tuple[Picture, Shown]:
-    """One of the gallery's pictures. Raises LookupError, NotAPictureError or NotFetchedError."""
-    found = next((each for each in gallery(version).pictures if each.key == key), None)
+    """One of the gallery's pictures. Raises LookupError, NotAPictureError, imaging.BusyError or NotFetchedError.
+
+    What the panel found is what there is, however long ago that was.
+    """
+    known = _known(_place(version)) or gallery(version)
+    found = next((each for each in known.pictures if each.key == key), None)
     if found is None:
         raise LookupError(key)
-    return found, _remembered(key) or _fetched(version, found)
+    kept_as = f"{key}-{known.generation}"
+    return found, _remembered(kept_as) or _fetched(version, found, kept_as)
+
+
+def _is_worth_a_look(place: str, *, afresh: bool) -> bool:
+    if cache.get(f"pictures-recent:{place}") is None:
+        return True
+    return afresh and cache.add(f"pictures-again:{place}", True, AGAIN_SECONDS)
+
+
+def _generation(found: Gallery, known: Gallery | None) -> str:
+    is_same = known is not None and known.pictures == found.pictures
+    return known.generation if known and is_same else secrets.token_hex(4)
+
+
+def _place(version: ModelVersion) -> str:
+    return _digest(version.pk, version.run_id, version.source)
+
+
+def _known(place: str) -> Gallery | None:
+    kept = cache.get(f"pictures-found:{place}")
+    if kept is None:
+        return None
+    pictures, whole, generation = kept
+    found = tuple(Picture(key, Keeper(keeper), path, size) for key, keeper, path, size in pictures)
+    return Gallery(found, whole, generation)
+
+
+def _keep(place: str, found: Gallery) -> Gallery:
+    pictures = [(each.key, each.keeper.value, each.path, each.size) for each in found.pictures]
+    cache.set(f"pictures-found:{place}", (pictures, found.whole, found.generation), KEPT_SECONDS)
+    cache.set(f"pictures-recent:{place}", True, RECENT_SECONDS)
+    return found
 
 
 # ---------------------------------------------------------------- what there is
@@ -143,7 +194,7 @@ def _digest(*parts: object) -> str:
 # ---------------------------------------------------------------- the pictures themselves
 
 
-def _fetched(version: ModelVersion, found: Picture) -> Shown:
+def _fetched(version: ModelVersion, found: Picture, kept_as: str) -> Shown:
     if found.size > imaging.MOST_BYTES:
         raise NotAPictureError(f"It has {found.size:,} bytes; at most {imaging.MOST_BYTES:,} are shown.")
     try:
@@ -152,23 +203,30 @@ def _fetched(version: ModelVersion, found: Picture) -> Shown:
         )
     except PortError as error:
         raise NotFetchedError(str(error)) from error
-    made = imaging.shown(file)
-    _remember(found.key, made)
+    try:
+        made = imaging.shown(file)
+    except NotAPictureError as error:
+        _remember(kept_as, str(error))
+        raise
+    _remember(kept_as, made.content)
     return made
 
 
-def _remembered(key: str) -> Shown | None:
-    """A cache that cannot be read is one that knows nothing."""
+def _remembered(kept_as: str) -> Shown | None:
+    """A cache that cannot be read is one that knows nothing. Raises NotAPictureError for what was refused before."""
     try:
-        known = caches[_PICTURES].get(key)
+        known = caches[_PICTURES].get(kept_as)
     except OSError as error:
         logger.warning("the cache of pictures cannot be read: %s", error)
         return None
+    if isinstance(known, str):
+        raise NotAPictureError(known)
     return Shown(known, sha256(known).hexdigest()) if isinstance(known, bytes) else None
 
 
-def _remember(key: str, made: Shown) -> None:
+def _remember(kept_as: str, made: bytes | str) -> None:
+    """The picture, or the words that say why there is none: a broken file is fetched and tried once as well."""
     try:
-        caches[_PICTURES].set(key, made.content)
+        caches[_PICTURES].set(kept_as, made)
     except OSError as error:
         logger.warning("the cache of pictures cannot be written: %s", error)

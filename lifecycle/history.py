@@ -41,7 +41,7 @@ def changes_of_production(version: ModelVersion) -> QuerySet[Transition]:
     """The last one that took this version into Production or out of it."""
     into = Q(version=version, to_stage=Stage.PRODUCTION) | Q(kind=Kind.ROLLBACK, previous=version)
     taken_out = Q(kind=Kind.ROLLBACK, version=version)
-    changes = Transition.objects.filter(into | taken_out, status=Status.FINISHED)
+    changes = Transition.objects.filter(into | taken_out, model=version.model_id, status=Status.FINISHED)
     return changes.only("kind", "version", "reason", "finished_at").order_by("-finished_at", "-id")[:1]
 
 

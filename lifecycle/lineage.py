@@ -73,12 +73,14 @@ def _turn(version: ModelVersion) -> Turn | None:
     """The latest one, or None when it never was in Production."""
     done = Transition.objects.filter(model=version.model_id, status=Status.FINISHED).order_by("-finished_at", "-pk")
     done = done.select_related("version", "stable", "previous")
-    came = done.filter(version=version, kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION).first()
+    promoted = Q(version=version, kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION)
+    came = done.filter(promoted | Q(previous=version, kind=Kind.ROLLBACK)).first()
     if came is None:
         return None
+    replaced = came.version if came.kind == Kind.ROLLBACK else came.stable
     goes = Q(stable=version, kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION)
     goes |= Q(version=version, kind=Kind.ROLLBACK, from_stage=Stage.PRODUCTION)
     left = done.filter(goes, finished_at__gt=came.finished_at).last()
     if left is not None and left.kind == Kind.ROLLBACK:
-        return Turn(came, came.stable, left, rolled_back_to=left.previous)
-    return Turn(came, came.stable, left, replaced_by=left.version if left else None)
+        return Turn(came, replaced, left, rolled_back_to=left.previous)
+    return Turn(came, replaced, left, replaced_by=left.version if left else None)

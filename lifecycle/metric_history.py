@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from lifecycle.domain.differences import MetricLine, metric_lines
 from lifecycle.domain.policy import OfflineRegression, Policy
 from lifecycle.domain.stages import Stage, from_mlflow, to_mlflow
 from lifecycle.models import ModelVersion, RegisteredModel, Variant, VariantRole
+from lifecycle.together import Prepared, Together
 from lifecycle.versions import figures_of
 
 NEWEST = 20
@@ -100,19 +102,7 @@ def _beside(measured: Sequence[Measured], number: int) -> Measured | None:
 
 def _measured(model: RegisteredModel, newest: int, *, also: int | None = None) -> tuple[Measured, ...]:
     """The newest versions, the one that serves Production, and one more with the one before it; oldest first."""
-    live = model.versions.filter(removed_at=None)
-    serving = Variant.objects.filter(model=model, role=VariantRole.PRODUCTION)
-    staged = live.filter(stage=to_mlflow(Stage.PRODUCTION)).order_by("-version")
-    wanted = Q(pk__in=live.order_by("-version").values("pk")[:newest])
-    wanted |= Q(pk__in=serving.values("version")) | Q(pk__in=staged.values("pk")[:1])
-    if also is not None:
-        before = live.filter(version__lt=also).order_by("-version")
-        wanted |= Q(version=also) | Q(pk__in=before.values("pk")[:1])
-    rows = list(
-        model.versions.filter(wanted)
-        .order_by("version")
-        .values_list("version", "tags", "stage", "metrics", "variant__role")
-    )
+    rows = Together(**_LISTS[newest](model=model.pk, also=also))["measured"]
     users_get = next((number for number, *_, role in rows if role == VariantRole.PRODUCTION), None)
     if users_get is None:
         users_get = max((number for number, _, stage, *_ in rows if stage == to_mlflow(Stage.PRODUCTION)), default=None)
@@ -120,6 +110,23 @@ def _measured(model: RegisteredModel, newest: int, *, also: int | None = None) -
         Measured(number, _label(number, tags), from_mlflow(stage), figures_of(metrics), number == users_get)
         for number, tags, stage, metrics, _ in rows
     )
+
+
+def _lists(newest: int, model: int, also: int | None) -> dict[str, QuerySet[Any]]:
+    versions = ModelVersion.objects.filter(model=model)
+    live = versions.filter(removed_at=None)
+    serving = Variant.objects.filter(model=model, role=VariantRole.PRODUCTION)
+    staged = live.filter(stage=to_mlflow(Stage.PRODUCTION)).order_by("-version")
+    wanted = Q(pk__in=live.order_by("-version").values("pk")[:newest])
+    wanted |= Q(pk__in=serving.values("version")) | Q(pk__in=staged.values("pk")[:1])
+    if also is not None:
+        before = live.filter(version__lt=also).order_by("-version")
+        wanted |= Q(version=also) | Q(pk__in=before.values("pk")[:1])
+    rows = versions.filter(wanted).order_by("version")
+    return {"measured": rows.values_list("version", "tags", "stage", "metrics", "variant__role")}
+
+
+_LISTS = {newest: Prepared(partial(_lists, newest)) for newest in (NEWEST, LONGEST)}
 
 
 def _label(number: int, tags: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from lifecycle.models import (
     VariantRole,
 )
 from lifecycle.reads import LARGE, ModelReads, VersionReads
+from lifecycle.together import Prepared
 
 COLUMN_LIMIT = 20
 """Version cards a stage column shows; the rest is counted."""
@@ -94,26 +95,34 @@ class ModelPage:
 
 def model_page(model: RegisteredModel, reads: ModelReads | None = None) -> ModelPage:
     known = reads or ModelReads(model)
-    history = known.recent
+    known.also_recent()
+    known.lists.add(**_LISTS_OF_COLUMNS(model=model.pk))
     return ModelPage(
         model=model,
         shares=shares_of(known.variants, _canary_of(known.active) if known.active else None),
         variants=known.variants,
-        columns=_columns(model),
+        columns=_columns(known),
         active=known.active,
-        history=history,
+        history=known.recent,
     )
 
 
-def _columns(model: RegisteredModel) -> tuple[StageColumn, ...]:
-    rows = model.versions.filter(removed_at=None).annotate(
+def _lists_of_columns(model: int) -> dict[str, QuerySet[Any]]:
+    rows = ModelVersion.objects.filter(model=model, removed_at=None).annotate(
         place=Window(RowNumber(), partition_by=[F("stage")], order_by=["-version"]),
         all_there=Window(Count("pk"), partition_by=[F("stage")]),
     )
-    shown = rows.filter(place__lte=COLUMN_LIMIT).defer(*(set(LARGE) - {"metrics"})).order_by("-version")
+    shown = rows.filter(place__lte=COLUMN_LIMIT).defer(*(set(LARGE) - {"metrics"}))
+    return {"column_versions": shown.order_by("-version")}
+
+
+_LISTS_OF_COLUMNS = Prepared(_lists_of_columns)
+
+
+def _columns(reads: ModelReads) -> tuple[StageColumn, ...]:
     by_stage: dict[Stage, list[ModelVersion]] = {stage: [] for stage in Stage}
-    for version in shown:
-        version.model = model
+    for version in reads.lists["column_versions"]:
+        version.model = reads.model
         by_stage[version.domain_stage].append(version)
     return tuple(StageColumn(stage, tuple(found), _more(found)) for stage, found in by_stage.items())
 
@@ -144,6 +153,7 @@ class VersionPage:
 
 def version_page(version: ModelVersion, actor: Actor, now: datetime) -> VersionPage:
     model = ModelReads(version.model, about=version)
+    model.also_recent()
     reads = VersionReads(version, model)
     model.people.name(actor.accounts)
     return VersionPage(

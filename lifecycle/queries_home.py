@@ -26,7 +26,7 @@ from lifecycle.models import (
 )
 from lifecycle.queries import NOT_LISTED, Share, lately_rolled_back, shares_of
 from lifecycle.queries_rollbacks import disagreements_everywhere
-from lifecycle.queries_serving import Failing, failing
+from lifecycle.queries_serving import Breach, Failing, failing_everywhere
 
 UNJUDGED = (Kind.ROLLBACK, Kind.DRILL, Kind.RECONCILIATION)
 
@@ -46,13 +46,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """``stuck`` are rollbacks whose traffic is not back though it should have been; ``bypasses`` are those that nobody
-    has reviewed. ``mirror`` is None before the registry was first read."""
+    """``failing`` is told in full, ``also_failing`` in short. ``stuck`` are rollbacks whose traffic is not back though
+    it should have been; ``bypasses`` are those that nobody has reviewed. ``mirror`` is None before the registry was
+    first read."""
 
     running: tuple[Running, ...]
     bypasses: tuple[Transition, ...]
     rolled_back: Sequence[Transition]
     failing: Sequence[Failing]
+    also_failing: Sequence[Breach]
     stuck: tuple[Transition, ...]
     wrong: Sequence[Disagreement]
     troubles: tuple[Part, ...]
@@ -60,10 +62,14 @@ class Front:
     model_count: int
 
     @property
+    def failing_count(self) -> int:
+        return len(self.failing) + len(self.also_failing)
+
+    @property
     def unhealthy(self) -> int:
         """How many things are not as they should be; what was changed in one model counts once."""
         models = {row.model_id for row in self.wrong}
-        return len(self.failing) + len(self.stuck) + len(models) + len(self.troubles)
+        return self.failing_count + len(self.stuck) + len(models) + len(self.troubles)
 
 
 def front(now: datetime) -> Front:
@@ -71,11 +77,13 @@ def front(now: datetime) -> Front:
     running = [row for row in rows if row.status in EXECUTING]
     shares = _shares(running)
     known = queries_status.known(now)
+    in_full, in_short = failing_everywhere()
     return Front(
         running=tuple(_running(row, shares) for row in running),
         bypasses=tuple(sorted((row for row in rows if _is_unreviewed(row)), key=lambda row: (row.bypassed_at, row.pk))),
         rolled_back=[row for row in rows if row.lately],  # type: ignore[attr-defined]
-        failing=failing(),
+        failing=in_full,
+        also_failing=in_short,
         stuck=tuple(row for row in running if _is_stuck(row, now)),
         wrong=disagreements_everywhere(),
         troubles=queries_status.troubles(now, known),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet, prefetch_related_objects
 
-from lifecycle import checklists, people, queries, queries_rollbacks, queries_rollouts
+from lifecycle import checklists, people, queries, queries_rollbacks, queries_rollouts, reads_of_many
 from lifecycle.approvals import behind, required_roles, standing, still_missing
 from lifecycle.bindings import EXPIRED, shown_of
 from lifecycle.checklists import Change, Checklist
@@ -18,9 +20,10 @@ from lifecycle.domain.approval import Approver, missing_roles
 from lifecycle.domain.permissions import Action, Actor, Role, may
 from lifecycle.domain.stages import Stage
 from lifecycle.freezes import Freeze
-from lifecycle.models import Approval, AuditEntry, Status, Transition
+from lifecycle.models import Approval, AuditEntry, ModelVersion, Policy, RegisteredModel, Status, Transition
 from lifecycle.queries import TransitionPage, freeze_of, has_not_begun
 from lifecycle.reads import VersionReads
+from lifecycle.together import Prepared, Together
 
 WAITING = (Status.AWAITING_APPROVAL, Status.APPROVED)
 NAMED = 5
@@ -43,50 +46,89 @@ class Inbox:
     reviews: Sequence[Transition] = ()
 
     @property
+    def all(self) -> Sequence[Transition]:
+        return [*self.waiting, *self.asking, *self.bypasses, *self.reviews]
+
+    @property
     def count(self) -> int:
-        return sum(map(len, (self.waiting, self.asking, self.bypasses, self.reviews)))
+        return len(self.all)
 
 
 def inbox(actor: Actor) -> Inbox:
-    """What no role of theirs lets them do is not looked for."""
-    rows = _candidates(actor).select_related("version__model", "model", "policy", "stable", "previous")
-    return _sorted(rows.defer(*queries.NOT_LISTED), actor)
+    """What no role of theirs lets them do is not looked for. The transitions are read as lists show them."""
+    found = _decided(actor)
+    rows = Transition.objects.select_related("version", "model", "stable", "previous").defer(*_NOT_LISTED)
+    shown = rows.in_bulk([row.pk for row in found.all])
+    for row in found.all:
+        _pass_on(row, shown[row.pk])
+    return Inbox(
+        waiting=[shown[row.pk] for row in found.waiting],
+        asking=[shown[row.pk] for row in found.asking],
+        bypasses=[shown[row.pk] for row in found.bypasses],
+        reviews=[shown[row.pk] for row in found.reviews],
+    )
+
+
+def _pass_on(row: Transition, to: Transition) -> None:
+    """What was read to decide."""
+    to.policy, to.version.model = row.policy, to.model
+    to.__dict__["_prefetched_objects_cache"] = row.__dict__.get("_prefetched_objects_cache", {})
 
 
 def count(actor: Actor) -> int:
     """As ``inbox(actor).count``: every page's frame asks for this, so no more is read than it takes to decide."""
-    return _sorted(_candidates(actor).select_related("model", "policy").only(*_DECIDES), actor).count
+    return _decided(actor).count
 
 
 _DECIDES = (
     *("kind", "status", "to_stage", "steps", "step", "step_since", "asks_person", "digest", "requested_at"),
     *("requested_by", "asked_by", "bypassed_at", "bypassed_by", "bypass_reviewed_at"),
-    *("rollback_by", "rollback_requested_at", "traffic_back_at", "reviewed_at"),
-    *("model__team", "policy__body"),
+    *("rollback_by", "rollback_requested_at", "traffic_back_at", "reviewed_at", "policy", "model"),
+)
+_NAMED = ("id", "model", "version", "tags", "stage")
+"""What a list tells of the versions that a transition is not about: what they are called."""
+_NOT_LISTED = (
+    *(name for name in queries.NOT_LISTED if not name.startswith(("version__model__", "stable__", "previous__"))),
+    *("target", "model__aliases", "model__suspicions"),
+    *(
+        f"{other}__{field.name}"
+        for other in ("stable", "previous")
+        for field in ModelVersion._meta.concrete_fields
+        if field.name not in _NAMED
+    ),
 )
 
 
-def _candidates(actor: Actor) -> QuerySet[Transition]:
-    """What could wait for somebody with these roles; each part is found by an index of its own."""
+def _candidates(approves: int | None, advances: int | None, reviews: int | None) -> dict[str, QuerySet[Any]]:
+    """What could wait for somebody whose roles allow this, each of which is None where they do not: transitions, each
+    found by an index of its own, and what it takes to decide."""
     rows = Transition.objects.order_by()
     parts: list[QuerySet[Transition]] = []
-    if _somewhere(actor, Action.APPROVE):
-        reviews = queries_rollbacks.to_review()[: queries_rollbacks.MOST_REVIEWS]
-        parts += [rows.filter(status=Status.AWAITING_APPROVAL), rows.filter(pk__in=reviews.values("pk"))]
-    if _somewhere(actor, Action.ADVANCE_ROLLOUT):
+    if approves:
+        latest = queries_rollbacks.to_review()[: queries_rollbacks.MOST_UNREVIEWED]
+        parts += [rows.filter(status=Status.AWAITING_APPROVAL), rows.filter(pk__in=latest.values("pk"))]
+    if advances:
         parts.append(rows.filter(status=Status.RUNNING, asks_person=True))
-    if _somewhere(actor, Action.REVIEW_BYPASS):
+    if reviews:
         parts.append(queries.bypasses_to_review().select_related(None).order_by())
     keys = [part.values("pk") for part in parts]
-    return rows.filter(pk__in=keys[0].union(*keys[1:], all=True)) if keys else rows.none()
+    found = rows.filter(pk__in=keys[0].union(*keys[1:], all=True)) if keys else rows.none()
+    return {
+        "transitions": found.only(*_DECIDES).order_by("requested_at", "id"),
+        "models": RegisteredModel.objects.filter(pk__in=found.values("model")).only("team").order_by("id"),
+        "policies": Policy.objects.filter(pk__in=found.values("policy")),
+        "approvals": Approval.objects.filter(transition__status=Status.AWAITING_APPROVAL),
+    }
 
 
-def _sorted(rows: QuerySet[Transition], actor: Actor) -> Inbox:
-    """Each kind by itself, in its order, and without what this person can't do: three queries in all."""
-    found = sorted(rows, key=lambda row: (row.requested_at, row.pk))
-    awaiting = [row for row in found if row.status == Status.AWAITING_APPROVAL]
-    prefetch_related_objects(awaiting, "approvals")
+_CANDIDATES = Prepared(_candidates)
+
+
+def _decided(actor: Actor) -> Inbox:
+    """Each kind by itself, in its order, and without what this person can't do: two queries in all."""
+    found = _could_wait(actor)
     known = people.by_key({*actor.accounts, *(key for row in found for key in _took_part(row))} if found else ())
+    awaiting = [row for row in found if row.status == Status.AWAITING_APPROVAL]
     asking = [row for row in found if row.status == Status.RUNNING and queries_rollouts.is_asked(row, actor, known)]
     bypassed = [row for row in found if queries.may_review_bypass(row, actor, known)]
     return Inbox(
@@ -95,6 +137,25 @@ def _sorted(rows: QuerySet[Transition], actor: Actor) -> Inbox:
         bypasses=sorted(bypassed, key=lambda row: (row.bypassed_at or row.requested_at, row.pk)),
         reviews=queries_rollbacks.reviews_among(found, actor, known),
     )
+
+
+def _could_wait(actor: Actor) -> list[Transition]:
+    """Oldest first, with their models and policies, and the decisions so far on those that await one."""
+    wanted = {
+        "approves": _somewhere(actor, Action.APPROVE),
+        "advances": _somewhere(actor, Action.ADVANCE_ROLLOUT),
+        "reviews": _somewhere(actor, Action.REVIEW_BYPASS),
+    }
+    lists = Together(**_CANDIDATES(**{name: 1 if allowed else None for name, allowed in wanted.items()}))
+    models, policies = ({each.pk: each for each in lists[name]} for name in ("models", "policies"))
+    approvals: dict[int, list[Approval]] = defaultdict(list)
+    for each in lists["approvals"]:
+        approvals[each.transition_id].append(each)
+    for row in lists["transitions"]:
+        row.model, row.policy = models[row.model_id], policies[row.policy_id]
+        if row.status == Status.AWAITING_APPROVAL:
+            row.__dict__["_prefetched_objects_cache"] = {"approvals": approvals[row.pk]}
+    return lists["transitions"]
 
 
 def _somewhere(actor: Actor, action: Action) -> bool:
@@ -205,6 +266,12 @@ def case_of(transition: Transition, actor: Actor, now: datetime, reads: VersionR
         confirms=confirms(transition, actor, now),
         why_not_review=page.why_not_review_bypass,
     )
+
+
+def cases_of(transitions: Sequence[Transition], actor: Actor, now: datetime) -> list[Case]:
+    """As ``case_of`` of each of these that are ``Inbox.waiting``, in a few queries for all of them."""
+    many = reads_of_many.of_waiting(transitions, actor)
+    return [case_of(row, actor, now, reads) for row, reads in zip(transitions, many, strict=True)]
 
 
 def _shown(page: TransitionPage) -> binding.Shown | None:

@@ -21,6 +21,7 @@ from django.db.models import (
     Value,
     Window,
 )
+from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Concat, Length, LPad, RowNumber
 
 from lifecycle.domain.stages import Stage
@@ -41,6 +42,8 @@ from lifecycle.models import (
 )
 from lifecycle.queries import Share, shares_of
 from lifecycle.queries_serving import failing_trials
+from lifecycle.reads import ModelReads, concerned
+from lifecycle.together import Prepared
 
 NOBODY = "-"
 """In place of a team: models that no team owns. No team's slug begins so."""
@@ -328,39 +331,53 @@ PAST_READ = 200
 """Transitions that a line of time is made of, at most: the newest."""
 _ENDS = ("kind", "from_stage", "to_stage", "status", "requested_at", "started_at", "finished_at", "traffic_back_at")
 _WHO = ("requested_by_id", "rollback_by_id")
-_VERSIONS = tuple(f"{one}__{field}" for one in ("version", "previous", "stable") for field in ("version", "tags"))
+_PAST = ("id", *_ENDS, *_WHO, "version", "previous", "stable")
 
 
-def past(model: RegisteredModel, span: Span, serving: ModelVersion | None, now: datetime) -> Past:
-    """In one query. ``serving`` is the version that serves Production now."""
-    rows = list(
-        Transition.objects.filter(model=model)
-        .order_by("-requested_at", "-pk")
-        .values(*_ENDS, *_WHO, *_VERSIONS, "pk")[: PAST_READ + 1]
-    )
-    told = rows[:PAST_READ]
-    labels = {number: name for row in told for number, name in _labels(row)}
+def also_past(reads: ModelReads) -> None:
+    """Let ``past`` be read with what else is read of the model."""
+    reads.lists.add(**_LISTS_OF_PAST(model=reads.model.pk))
+
+
+def _lists_of_past(model: int) -> dict[str, QuerySet[Any]]:
+    rows = Transition.objects.filter(model=model).order_by("-requested_at", "-id")[: PAST_READ + 1]
+    versions = ModelVersion.objects.filter(concerned(rows), model=model)
+    return {
+        "past": rows.values_list(*_PAST),
+        "past_versions": versions.order_by("id")
+        .annotate(tag=KT("tags__semantic_version"))
+        .values_list("id", "version", "tag"),
+    }
+
+
+_LISTS_OF_PAST = Prepared(_lists_of_past)
+
+
+def past(reads: ModelReads, span: Span, now: datetime) -> Past:
+    """As it has been read of the model."""
+    known = {key: (number, tag or f"version {number}") for key, number, tag in reads.lists["past_versions"]}
+    labels, serving = dict(known.values()), reads.production
     if serving is not None:
         labels[serving.version] = serving.label
+    rows = [dict(zip(_PAST, row, strict=True)) for row in reads.lists["past"]]
+    told = [{**row, **_numbers(row, known)} for row in rows[:PAST_READ]]
     changes = [_change(row) for row in told]
-    titles = {row["pk"]: _title(row, labels) for row in told}
+    titles = {row["id"]: _title(row, labels) for row in told}
     line = timeline(changes, now, span.length, serving.version if serving else None)
     return Past(span, now, line, len(rows) > len(told), labels, titles)
 
 
-def _labels(row: Mapping[str, Any]) -> Iterable[tuple[int, str]]:
-    for one in ("version", "previous", "stable"):
-        number = row[f"{one}__version"]
-        if number is not None:
-            yield number, str((row[f"{one}__tags"] or {}).get("semantic_version") or f"version {number}")
+def _numbers(row: Mapping[str, Any], known: Mapping[int, tuple[int, str]]) -> dict[str, int | None]:
+    """Of the versions that a transition is about; None where it brings none back, or takes no other's place."""
+    return {name: known[row[name]][0] if row[name] else None for name in ("version", "previous", "stable")}
 
 
 def _change(row: Mapping[str, Any]) -> Change:
     turned_back = row["kind"] == Kind.ROLLBACK or row["status"] == Status.ROLLED_BACK
     by = row["requested_by_id"] if row["kind"] == Kind.ROLLBACK else row["rollback_by_id"]
     return Change(
-        key=row["pk"],
-        version=row["version__version"],
+        key=row["id"],
+        version=row["version"],
         kind=row["kind"],
         from_stage=row["from_stage"],
         to_stage=row["to_stage"],
@@ -369,14 +386,14 @@ def _change(row: Mapping[str, Any]) -> Change:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         turned_at=row["traffic_back_at"] if turned_back else None,
-        comes_back=row["previous__version"],
-        served=row["stable__version"],
+        comes_back=row["previous"],
+        served=row["stable"],
         by_person=by is not None,
     )
 
 
 def _title(row: Mapping[str, Any], labels: Mapping[int, str]) -> str:
-    name = labels[row["version__version"]]
-    if row["kind"] in (Kind.ROLLBACK, Kind.DRILL) and row["previous__version"] is not None:
-        return f"{name} to {labels[row['previous__version']]}"
+    name = labels[row["version"]]
+    if row["kind"] in (Kind.ROLLBACK, Kind.DRILL) and row["previous"] is not None:
+        return f"{name} to {labels[row['previous']]}"
     return f"{name} to {row['to_stage']}"

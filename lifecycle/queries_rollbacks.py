@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from statistics import median
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
@@ -28,7 +29,7 @@ from lifecycle.models import (
     VariantRole,
 )
 from lifecycle.queries_serving import failing_in
-from lifecycle.reads import LARGE, SLIM, ModelReads
+from lifecycle.reads import LARGE, SLIM, ModelReads, concerned
 from lifecycle.rollbacks import (
     GIVES_WAY,
     can_be_replaced,
@@ -36,9 +37,12 @@ from lifecycle.rollbacks import (
     gives_way,
     replaced_by,
 )
+from lifecycle.together import Prepared
 
 FIVE_MINUTES = timedelta(minutes=5)
 """Within this time the lifecycle strategy wants a rollback to be done."""
+TIMINGS_SHOWN = 5
+"""How many of a model's latest rollbacks and drills its page shows."""
 
 
 # ---------------------------------------------------------------- what the buttons do
@@ -409,22 +413,26 @@ def timings(model: RegisteredModel | None = None, *, limit: int = 20) -> list[Ti
     return [_timing(row) for row in rows.order_by("-rollback_requested_at")[:limit]]
 
 
-def also_timings(reads: ModelReads, *, limit: int) -> None:
-    """Let ``timings_in``, of so many, and ``timing_summary_in`` be read with what else is read of the model."""
-    timed = _timed(reads.model).order_by("-rollback_requested_at")
-    latest = timed.defer("gate", "shown", "target")[:limit]
-    concerned = Q()
-    for name in ("version", "stable", "previous"):
-        concerned |= Q(pk__in=timed.values(name)[:limit])
-    reads.lists.add(
-        timed=timed.only("rollback_requested_at", "traffic_back_at"),
-        latest_timed=latest,
-        timed_versions=ModelVersion.objects.filter(concerned).defer(*LARGE).order_by("version"),
-    )
+def also_timings(reads: ModelReads) -> None:
+    """Let ``timings_in`` and ``timing_summary_in`` be read with what else is read of the model."""
+    reads.lists.add(**_LISTS_OF_TIMINGS(model=reads.model.pk))
+
+
+def _lists_of_timings(model: int) -> dict[str, QuerySet[Any]]:
+    timed = _timed(RegisteredModel(pk=model)).order_by("-rollback_requested_at")
+    latest = timed.defer("gate", "shown", "target")[:TIMINGS_SHOWN]
+    return {
+        "timed": timed.values_list("rollback_requested_at", "traffic_back_at"),
+        "latest_timed": latest,
+        "timed_versions": ModelVersion.objects.filter(concerned(latest), model=model).defer(*LARGE),
+    }
+
+
+_LISTS_OF_TIMINGS = Prepared(_lists_of_timings)
 
 
 def timings_in(reads: ModelReads) -> list[Timing]:
-    """As ``timings``, of one model, as it has been read."""
+    """The latest ones of one model, as they have been read."""
     versions = {each.pk: each for each in reads.lists["timed_versions"]}
     for row in reads.lists["latest_timed"]:
         row.model, row.version = reads.model, versions[row.version_id]
@@ -446,7 +454,7 @@ def timing_summary(model: RegisteredModel | None = None) -> TimingSummary:
 
 def timing_summary_in(reads: ModelReads) -> TimingSummary:
     """As ``timing_summary``, of one model, as it has been read."""
-    return _summary((row.rollback_requested_at, row.traffic_back_at) for row in reads.lists["timed"])
+    return _summary(reads.lists["timed"])
 
 
 def _summary(moments: Iterable[tuple[datetime | None, datetime | None]]) -> TimingSummary:
@@ -488,7 +496,9 @@ def _kind_of(row: Transition) -> TimingKind:
 
 
 MOST_REVIEWS = 20
-"""Of the rollbacks that nobody has reviewed, people are shown the newest of their own."""
+"""Of the rollbacks that wait for a person's review, the newest are shown."""
+MOST_UNREVIEWED = 200
+"""Of all that nobody has reviewed, the newest are looked at: many may be one's own, or of others' models."""
 
 
 def to_review(model: RegisteredModel | None = None) -> QuerySet[Transition]:

@@ -21,48 +21,41 @@ from lifecycle.models import (
     Status,
     Transition,
     Trial,
+    Variant,
     VariantRole,
     Verdict,
 )
 from lifecycle.reads import ModelReads
 
 MOST_FAILING = 20
+"""Versions of all models that are named."""
+MOST_IN_FULL = 1
+"""Of how many of them it is also read what a person can do: each takes two queries."""
 
 
 # ---------------------------------------------------------------- it fails
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class Breach:
     """A version that serves Production, is past its limit, and is not rolled back by itself.
 
     ``measure`` is the limit that it breaches, by the last verdict of ``trial``, on so many ``requests``; ``weight`` is
-    the percentage of requests that it gets now. ``beside`` is the rollout that another version comes in by, None where
-    none runs; ``other`` is how many percent of its own requests that version fails, None where that is not known.
-    ``before`` is who served before the failing version, None where nobody did.
+    the percentage of requests that it gets now.
     """
 
     trial: Trial
     measure: Measure
     weight: int
     requests: int
-    beside: Transition | None = None
-    other: float | None = None
-    before: ModelVersion | None = None
 
     @property
     def version(self) -> ModelVersion:
         return self.trial.version
 
     @property
-    def sentence(self) -> str:
-        """What is wrong, in figures."""
-        serves = f"{'still ' if self.beside else ''}serves {self.weight} % of requests"
-        return f"{self.version.label}, which {serves}, {self._rate} of them{self._limit}."
-
-    @property
     def in_short(self) -> str:
-        """The same without its share, for where that changes."""
+        """What is wrong, without its share, for where that changes."""
         return f"{self.version.label} {self._rate} of its requests{self._limit}."
 
     @property
@@ -79,6 +72,26 @@ class Failing:
     def _limit(self) -> str:
         lately = "" if self.window is None else f" over the last {words.length(timedelta(seconds=self.window))}"
         return f"{lately} (limit {words.percent(self.measure.limit or 0.0)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Failing(Breach):
+    """Such a version with what a person can do about it.
+
+    ``beside`` is the rollout that another version comes in by, None where none runs; ``other`` is how many percent of
+    its own requests that version fails, None where that is not known. ``before`` is who served before the failing
+    version, None where nobody did.
+    """
+
+    beside: Transition | None = None
+    other: float | None = None
+    before: ModelVersion | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in figures."""
+        serves = f"{'still ' if self.beside else ''}serves {self.weight} % of requests"
+        return f"{self.version.label}, which {serves}, {self._rate} of them{self._limit}."
 
     @property
     def untouched(self) -> str:
@@ -113,12 +126,17 @@ class Failing:
         return f"{back}; only after that can {self.before.label} be brought back."
 
 
-def failing(model: RegisteredModel | None = None) -> list[Failing]:
-    """Of one model or of all, longest failing first."""
-    if model is not None:
-        return failing_in(ModelReads(model))
-    rows = failing_trials().select_related("version__model").order_by("since").defer("pending", "stable_counts")
-    return [_failing(trial, ModelReads(trial.version.model)) for trial in rows[:MOST_FAILING]]
+def failing_everywhere() -> tuple[list[Failing], list[Breach]]:
+    """Of all models, longest failing first: the first ones in full, and the others in short."""
+    rows = failing_trials().select_related("version__model", "version__variant").order_by("since", "pk")
+    trials = list(rows.defer("pending", "stable_counts")[:MOST_FAILING])
+    in_full = [_failing(trial, ModelReads(trial.version.model)) for trial in trials[:MOST_IN_FULL]]
+    return in_full, [_breach(trial, trial.version.variant) for trial in trials[MOST_IN_FULL:]]
+
+
+def failing(model: RegisteredModel) -> list[Failing]:
+    """Of one model, longest failing first."""
+    return failing_in(ModelReads(model))
 
 
 def failing_in(reads: ModelReads) -> list[Failing]:
@@ -160,19 +178,24 @@ def failing_trials() -> QuerySet[Trial]:
     return trials.exclude(Exists(going_back))
 
 
-def _failing(trial: Trial, reads: ModelReads) -> Failing:
-    version, variant = trial.version, reads.variant(trial.version)
-    beside = reads.active if _comes_in_beside(reads.active, version) else None
+def _breach(trial: Trial, variant: Variant | None) -> Breach:
     breached = (
         each
         for each in compare.load(trial.verdict).measures
         if each.state == MeasureState.BREACHED and each.on_breach != OnBreach.HOLD
     )
+    requests = observations.load(trial.canary).requests
+    return Breach(trial, next(breached), variant.weight if variant else 0, requests)
+
+
+def _failing(trial: Trial, reads: ModelReads) -> Failing:
+    breach, version = _breach(trial, reads.variant(trial.version)), trial.version
+    beside = reads.active if _comes_in_beside(reads.active, version) else None
     return Failing(
         trial=trial,
-        measure=next(breached),
-        weight=variant.weight if variant else 0,
-        requests=observations.load(trial.canary).requests,
+        measure=breach.measure,
+        weight=breach.weight,
+        requests=breach.requests,
         beside=beside,
         other=_fails(beside, reads.trials) if beside else None,
         before=reads.previous(version),

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
-from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Sum, When, Window
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 
 from lifecycle import freezes, history, people
@@ -43,7 +44,7 @@ from lifecycle.models import (
     Waiver,
 )
 from lifecycle.policies import current_policy, policies_in_force
-from lifecycle.together import Together
+from lifecycle.together import Prepared, Together
 from lifecycle.versions import Other, listed_beside, others_of
 
 RECENT = 20
@@ -96,28 +97,18 @@ class ModelReads:
     ) -> None:
         self.model = model
         self.people = People()
-        rows = Transition.objects.filter(model=model)
-        finished, active = rows.filter(status=Status.FINISHED), rows.filter(status__in=ACTIVE)
         self.lists = Together(
-            policies=policies_in_force(model),
-            variants=Variant.objects.filter(model=model).order_by("-weight", "-version_id"),
-            variant_versions=ModelVersion.objects.filter(variant__model=model).order_by("version"),
-            wrong=Disagreement.objects.filter(model=model),
-            freezes=freezes.planned(model).select_related(None),
-            active_approvals=Approval.objects.filter(transition__in=active),
-            active_effects=Effect.objects.filter(transition__in=active),
-            deleting=Deletion.objects.filter(version__model=model).exclude(status=DeletionStatus.DONE).only("version"),
-            arrivals=finished.filter(to_stage=Stage.STAGING, version__stage=to_mlflow(Stage.STAGING))
-            .defer("gate", "shown", "target")
-            .order_by("-finished_at", "-id"),
-            trials=_trials(model, about, of).defer("pending"),
-            ended=finished.only("kind", "to_stage", "version", "finished_at").order_by("-finished_at", "-id"),
-            served=ModelVersion.objects.filter(
-                pk__in=finished.filter(kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION).values("version")
-            ).defer(*LARGE),
+            **_LISTS(
+                model=model.pk,
+                team=model.team_id,
+                about=about.pk if about else None,
+                of=of.pk if of else None,
+                of_version=of.version_id if of else None,
+            )
         )
         self._about = about
         self._of = of
+        self._has_recent = False
 
     def policy(self, now: datetime) -> Policy:
         """The one in force; the first use of all writes the defaults."""
@@ -154,12 +145,7 @@ class ModelReads:
     @cached_property
     def history(self) -> tuple[int, ...]:
         """The versions that entered Production and were not rolled back since, each once, the latest entry first."""
-        numbers = {each.pk: each.version for each in self.lists["served"]}
-        ended = (
-            (row.kind, row.to_stage, numbers[row.version_id])
-            for row in self.lists["ended"]
-            if row.version_id in numbers
-        )
+        ended = ((kind, to_stage, number) for kind, to_stage, number, *_ in self.lists["ended"])
         return tuple(history.entered_production(ended))
 
     def previous(self, serving: ModelVersion) -> ModelVersion | None:
@@ -189,7 +175,8 @@ class ModelReads:
     def version(self, key: int) -> ModelVersion:
         """The version with this key: most that something is said of have been read."""
         if key not in self._versions:
-            known = (*(each.version for each in self.variants), *self.lists["served"])
+            lists = ("served", "active_versions", *(["recent_versions"] if self._has_recent else []))
+            known = (*(each.version for each in self.variants), *(each for name in lists for each in self.lists[name]))
             found = next((each for each in known if each.pk == key), None)
             self._versions[key] = found or self.model.versions.defer(*LARGE).get(pk=key)
         self._versions[key].model = self.model
@@ -204,39 +191,34 @@ class ModelReads:
 
     # ------------------------------------------------------------ transitions
 
-    @cached_property
-    def _listed(self) -> tuple[Transition, ...]:
-        """The recent ones, and before them the one that is active, whatever it is about."""
-        rows = self._transitions().defer("gate", "shown", *SLIM)
-        if self._about is not None:
-            rows = rows.filter(Q(version=self._about) | Q(status__in=ACTIVE))
-        active_first = Case(When(status__in=ACTIVE, then=0), default=1)
-        return self._of_model(rows.order_by(active_first, "-requested_at", "-id")[: RECENT + 1])
-
-    def _transitions(self) -> QuerySet[Transition]:
-        return Transition.objects.filter(model=self.model).select_related("version", "stable", "previous", "policy")
-
-    def _of_model(self, rows: Iterable[Transition]) -> tuple[Transition, ...]:
-        found = tuple(rows)
-        for row in found:
-            row.model = row.version.model = self.model
-        return found
+    def also_recent(self) -> None:
+        """Let ``recent`` be read with what else is read of the model."""
+        if not self._has_recent:
+            self._has_recent = True
+            self.lists.add(**_LISTS_OF_RECENT(model=self.model.pk, about=self._about.pk if self._about else None))
 
     @cached_property
     def recent(self) -> tuple[Transition, ...]:
-        """The latest ones, newest first."""
-        about = self._about
-        rows = (each for each in self._listed if about is None or each.version_id == about.pk)
-        return tuple(sorted(rows, key=lambda row: (row.requested_at, row.pk), reverse=True)[:RECENT])
+        """The latest ones, newest first, without what their gates were."""
+        self.also_recent()
+        return tuple(map(self._with_versions, self.lists["recent"]))
 
     @cached_property
     def active(self) -> Transition | None:
         """The one that waits or is being carried out, with its versions and policy."""
         if self._of is not None and self._of.is_active:
             return self._of
-        listed = self.__dict__.get("_listed")
-        rows = self._of_model(self._transitions().filter(status__in=ACTIVE)) if listed is None else listed
-        return next((each for each in rows if each.is_active), None)
+        row = next(iter(self.lists["active"]), None)
+        if row is not None:
+            row.policy = next(each for each in self.lists["active_policies"] if each.pk == row.policy_id)
+            self._with_versions(row)
+        return row
+
+    def _with_versions(self, row: Transition) -> Transition:
+        row.model, row.version = self.model, self.version(row.version_id)
+        row.stable = self.version(row.stable_id) if row.stable_id else None
+        row.previous = self.version(row.previous_id) if row.previous_id else None
+        return row
 
     @property
     def executing(self) -> Transition | None:
@@ -286,13 +268,13 @@ class VersionReads:
         self.version = version
         self.model = model or ModelReads(version.model, about=version)
         self.model.lists.add(
-            evidence=_newest_evidence(version),
-            changed_files=files_changes(version, self.since),
-            last_change=history.changes_of_production(version),
-            answered=_answered(version, self.since),
-            waivers=Waiver.objects.filter(version=version),
-            holds=Hold.objects.filter(version=version, released_at=None),
-            check_runs=_newest_or_unfinished(version),
+            **_LISTS_OF_VERSION(
+                model=version.model_id,
+                name=version.model.name,
+                version=version.pk,
+                number=version.version,
+                since=self.since,
+            )
         )
 
     @property
@@ -379,31 +361,110 @@ class VersionReads:
 def of_transition(transition: Transition) -> VersionReads:
     """For a page about one transition: its approvals and what was done so far come with what is read of the model."""
     reads = VersionReads(transition.version, ModelReads(transition.model, of=transition))
-    record = AuditEntry.objects.filter(transition=transition.pk)
-    verdicts = Verdict.objects.filter(trial__in=transition.trials.all()).order_by("-at", "-id")
     lists = reads.model.lists
-    lists.add(
-        approvals=transition.approvals.all(),
-        effects=transition.effects.all(),
-        record=record.order_by("-seq")[:RECORD_SHOWN],
-        reached=record.filter(action="step_reached").order_by("id")[:RECORD_SHOWN],
-        verdicts=verdicts.defer("measures")[:VERDICTS_SHOWN],
-    )
+    lists.add(**_LISTS_OF_TRANSITION(transition=transition.pk))
     lists.attach(transition, "approvals", "approvals")
     lists.attach(transition, "effects", "effects")
     return reads
 
 
-def _trials(model: RegisteredModel, about: ModelVersion | None, of: Transition | None) -> QuerySet[Trial]:
+# ---------------------------------------------------------------- the lists, for keys
+
+
+def _lists(
+    model: int, team: int | None, about: int | None, of: int | None, of_version: int | None
+) -> dict[str, QuerySet[Any]]:
+    of_model = RegisteredModel(pk=model, team_id=team)
+    rows = Transition.objects.filter(model=model)
+    finished, active = rows.filter(status=Status.FINISHED), rows.filter(status__in=ACTIVE)
+    entered = Q(kind=Kind.PROMOTION, to_stage=Stage.PRODUCTION)
+    return {
+        "policies": policies_in_force(of_model),
+        "variants": Variant.objects.filter(model=model).order_by("-weight", "-version_id"),
+        "variant_versions": ModelVersion.objects.filter(variant__model=model).order_by("version"),
+        "wrong": Disagreement.objects.filter(model=model),
+        "freezes": freezes.planned(of_model).select_related(None),
+        "active_approvals": Approval.objects.filter(transition__in=active),
+        "active_effects": Effect.objects.filter(transition__in=active),
+        "deleting": Deletion.objects.filter(version__model=model).exclude(status=DeletionStatus.DONE).only("version"),
+        "arrivals": finished.filter(to_stage=Stage.STAGING, version__stage=to_mlflow(Stage.STAGING))
+        .defer("gate", "shown", "target")
+        .order_by("-finished_at", "-id"),
+        "trials": _trials(model, about, of, of_version).defer("pending"),
+        "ended": finished.filter(entered | Q(kind=Kind.ROLLBACK))
+        .order_by("-finished_at", "-id")
+        .values_list("kind", "to_stage", "version__version", "finished_at", "id"),
+        "served": ModelVersion.objects.filter(pk__in=finished.filter(entered).values("version")).defer(*LARGE),
+        "active": active.defer("gate", "shown"),
+        "active_versions": ModelVersion.objects.filter(concerned(active), model=model).defer(*LARGE),
+        "active_policies": Policy.objects.filter(pk__in=active.values("policy")),
+    }
+
+
+_LISTS = Prepared(_lists)
+
+
+def _lists_of_recent(model: int, about: int | None) -> dict[str, QuerySet[Any]]:
+    rows = Transition.objects.filter(model=model).order_by("-requested_at", "-id")
+    recent = (rows if about is None else rows.filter(version=about))[:RECENT]
+    return {
+        "recent": recent.defer("gate", "shown"),
+        "recent_versions": ModelVersion.objects.filter(concerned(recent), model=model).defer(*LARGE),
+    }
+
+
+_LISTS_OF_RECENT = Prepared(_lists_of_recent)
+
+
+def concerned(rows: QuerySet[Transition]) -> Q:
+    """Their versions, those that they take the place of, and those that they bring back."""
+    return Q(pk__in=rows.values("version")) | Q(pk__in=rows.values("stable")) | Q(pk__in=rows.values("previous"))
+
+
+def _trials(model: int, about: int | None, of: int | None, of_version: int | None) -> QuerySet[Trial]:
     wanted = Q(until=None)
     if about is not None:
         wanted |= Q(version=about, kind=compare.Trial.STAGING)
     if of is not None:
-        wanted |= Q(transition=of) | Q(version=of.version_id, kind=compare.Trial.STAGING)
+        wanted |= Q(transition=of) | Q(version=of_version, kind=compare.Trial.STAGING)
     return Trial.objects.filter(wanted, model=model)
 
 
-def _answered(version: ModelVersion, since: datetime | None) -> QuerySet[ModelVersion]:
+def _lists_of_version(
+    model: int, name: str, version: int, number: int, since: datetime | None
+) -> dict[str, QuerySet[Any]]:
+    row = ModelVersion(pk=version, model=RegisteredModel(pk=model, name=name), version=number)
+    return {
+        "evidence": _newest_evidence(row),
+        "changed_files": files_changes(row, since),
+        "last_change": history.changes_of_production(row),
+        "answered": answered_in_staging(row, since),
+        "waivers": Waiver.objects.filter(version=row),
+        "holds": Hold.objects.filter(version=row, released_at=None),
+        "check_runs": _newest_or_unfinished(row),
+    }
+
+
+_LISTS_OF_VERSION = Prepared(_lists_of_version)
+
+
+def _lists_of_transition(transition: int) -> dict[str, QuerySet[Any]]:
+    record = AuditEntry.objects.filter(transition=transition)
+    verdicts = Verdict.objects.filter(trial__in=Trial.objects.filter(transition=transition)).order_by("-at", "-id")
+    return {
+        "approvals": Approval.objects.filter(transition=transition),
+        "effects": Effect.objects.filter(transition=transition),
+        "record": record.order_by("-seq")[:RECORD_SHOWN],
+        "reached": record.filter(action="step_reached").order_by("id")[:RECORD_SHOWN],
+        "verdicts": verdicts.defer("measures")[:VERDICTS_SHOWN],
+    }
+
+
+_LISTS_OF_TRANSITION = Prepared(_lists_of_transition)
+
+
+def answered_in_staging(version: ModelVersion, since: datetime | None) -> QuerySet[ModelVersion]:
+    """This version, and the one in Production, with what they have answered since then; none without a time."""
     if since is None:
         return ModelVersion.objects.none()
     rows = ModelVersion.objects.filter(

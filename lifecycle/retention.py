@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
-from lifecycle import adapters, mirror, retention_outlook
+from lifecycle import adapters, mirror, model_index, retention_outlook
 from lifecycle.audit import record, recording
 from lifecycle.dispatch import wake_clean_up
 from lifecycle.domain.locations import Overlaps, location_of, original_of
@@ -274,6 +274,7 @@ def _unregister(version: ModelVersion, worker: _Worker) -> Deletion | None:
         planned.update(status=DeletionStatus.UNREGISTERED)
         ModelVersion.objects.filter(pk=version.pk).update(removed_at=worker.clock())
         worker.progress()
+        model_index.refresh([version.model_id])
     deletion.refresh_from_db()
     return deletion
 
@@ -315,6 +316,7 @@ def _plan(version: ModelVersion, seen: _Seen | None, worker: _Worker) -> Deletio
         planned = existing is not None and existing.status == DeletionStatus.PLANNED
         if seen is None:
             ModelVersion.objects.filter(pk=row.pk, removed_at=None).update(removed_at=now)
+            model_index.refresh([row.model_id])
             return existing if planned else None
         verdict = judge(_as_seen(row, seen), worker.retentions.of(row.model), now)
         if not isinstance(verdict, Delete) or not _is_same(row, seen.version):

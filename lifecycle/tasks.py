@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from datetime import datetime
 
 from celery import Task, shared_task
+from celery.signals import task_prerun
 from django.utils import timezone
 
 from lifecycle import (
@@ -27,7 +29,7 @@ from lifecycle import (
     upkeep,
 )
 from lifecycle.checks import runner
-from lifecycle.dispatch import DEFAULT_QUEUE
+from lifecycle.dispatch import DEFAULT_QUEUE, SENT_AT
 from lifecycle.ports import NotFoundError, VersionRef
 
 logger = logging.getLogger(__name__)
@@ -41,13 +43,34 @@ NOTIFY_SECONDS = 90
 """Far longer than a turn of sending: whatever hangs is given up before."""
 
 
+@shared_task(name="lifecycle.pulse", bind=True)
+def pulse(self: Task) -> None:
+    """Beat's sign of life, taken by the general worker: it looks at what is outside, so that pages need not, asks the
+    other queues for theirs, and writes its own down when those are on their way."""
+    now = timezone.now()
+    if heartbeats.is_due():
+        heartbeats.send_on(health.look(now).waiting)
+    heartbeats.note(DEFAULT_QUEUE, sent_at=_sent_at(self), worker=self.request.hostname or "", now=now)
+
+
 @shared_task(name="lifecycle.heartbeat", bind=True)
 def heartbeat(self: Task, queue: str) -> None:
-    """A sign of life of one queue. The general worker also looks at what is outside, so that pages need not."""
-    request = self.request
-    heartbeats.note(queue, expires=request.expires, worker=request.hostname or "", now=timezone.now())
-    if queue == DEFAULT_QUEUE:
-        health.look(timezone.now())
+    """A sign of life of one queue."""
+    heartbeats.note(queue, sent_at=_sent_at(self), worker=self.request.hostname or "", now=timezone.now())
+
+
+@task_prerun.connect
+def _at_work(task: Task, **_: object) -> None:
+    """Whoever takes any other message is there as well."""
+    queue = (task.request.delivery_info or {}).get("routing_key") or ""
+    if task.name != heartbeat.name:
+        worker = task.request.hostname or ""
+        heartbeats.note_work(queue, sent_at=_sent_at(task), worker=worker, now=timezone.now())
+
+
+def _sent_at(task: Task) -> datetime | None:
+    said = task.request.get(SENT_AT)
+    return datetime.fromisoformat(said) if said else None
 
 
 @shared_task(name="lifecycle.tick")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +88,20 @@ class _Compare(Func):
         return f"({left} {self.comparator} {right}{escape})", (*left_values, *right_values)
 
 
+class _Mentions(Func):
+    """Whether the text of a JSON object has another text in it, as JSON writes it: for SQLite, which finds that out in
+    half of the time that it takes to read the object."""
+
+    output_field = BooleanField()
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Sql:
+        (column, column_values), (text, text_values) = map(compiler.compile, self.source_expressions)
+        return f"(instr({column}, {text}) > 0)", (*column_values, *text_values)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Sql:
+        return "true", ()
+
+
 _GLOB = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]", "%": "*", "_": "?"})
 
 
@@ -128,11 +143,16 @@ def _restriction(condition: Condition) -> Q:
         return _has_alias(str(condition.values[0]))
     column = _Member(F("tags"), Value(chain.text(condition.tag))) if condition.key == TAG else _COLUMNS[condition.key]
     values = [_stored(condition.key, value) for value in condition.values]
-    if condition.comparator == "IN":
-        return reduce(or_, (Q(_Compare("=", column, value)) for value in values))
+    if condition.comparator in ("=", "IN"):
+        return reduce(or_, (_is(condition, column, value) for value in values))
     if condition.comparator == "NOT IN":
         return reduce(and_, (Q(_Compare("!=", column, value)) for value in values))
     return Q(_Compare(condition.comparator, column, values[0]))
+
+
+def _is(condition: Condition, column: Combinable, value: str | int) -> Q:
+    equal = Q(_Compare("=", column, value))
+    return Q(_Mentions(F("tags"), Value(json.dumps(value)[1:-1]))) & equal if condition.key == TAG else equal
 
 
 def _stored(key: str, value: str | int) -> str | int:
@@ -212,18 +232,18 @@ def _arrivals(versions: Sequence[ModelVersion]) -> dict[tuple[str, int], AuditEn
     return {(entry.model, entry.version or 0): entry for entry in entries.defer("details", "actor_roles", "reason")}
 
 
-def _people(transitions: Iterable[int]) -> dict[int, list[AuditEntry]]:
+def _people(transitions: Iterable[int]) -> dict[int, list[Any]]:
     """By transition, the entries of whoever asked for it and said yes to it, in the order of the record."""
     rows = AuditEntry.objects.filter(transition__in=list(transitions)).order_by("transition", "seq")
     spoken = (*_ASKED, "transition_approved")
-    kept = rows.only("transition", "action", "actor", "refused")[:MOST_ENTRIES]
-    found: dict[int, list[AuditEntry]] = {}
+    kept = rows.values_list("transition", "action", "actor", "refused", named=True)[:MOST_ENTRIES]
+    found: dict[int, list[Any]] = {}
     for entry in (each for each in kept if not each.refused and each.action in spoken):
         found.setdefault(entry.transition or 0, []).append(entry)
     return found
 
 
-def _brought(entry: AuditEntry | None, people: dict[int, list[AuditEntry]]) -> Brought | None:
+def _brought(entry: AuditEntry | None, people: dict[int, list[Any]]) -> Brought | None:
     if entry is None:
         return None
     theirs = people.get(entry.transition or 0, [])

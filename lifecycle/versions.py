@@ -56,11 +56,24 @@ NEAR = 10
 
 def listed_beside(version: ModelVersion) -> tuple[Other, ...]:
     """The model's other versions that the registry still has, in the order of their numbers."""
-    rows = ModelVersion.objects.filter(model=version.model_id, removed_at=None).exclude(pk=version.pk)
-    near = When(version__lt=version.version, version__gte=version.version - NEAR, then=F("signature"))
-    listed = rows.annotate(tag=KT("tags__semantic_version"), near=Case(near, output_field=JSONField()))
-    values = listed.order_by("version").values_list("version", "stage", "tag", "near")
-    return tuple(Other(number, stage, tag or "", signature) for number, stage, tag, signature in values)
+    return listed_beside_each([version])[version.pk]
+
+
+def listed_beside_each(versions: Sequence[ModelVersion]) -> dict[int, tuple[Other, ...]]:
+    """By the key of each of these versions, of different models, what ``listed_beside`` gives: in one query."""
+    found: dict[int, list[Other]] = {each.model_id: [] for each in versions}
+    if not found:
+        return {}
+    rows = ModelVersion.objects.filter(model__in=found, removed_at=None).exclude(pk__in=[each.pk for each in versions])
+    near = [
+        When(model=each.model_id, version__lt=each.version, version__gte=each.version - NEAR, then=F("signature"))
+        for each in versions
+    ]
+    listed = rows.annotate(tag=KT("tags__semantic_version"), near=Case(*near, output_field=JSONField()))
+    values = listed.order_by("version").values_list("model", "version", "stage", "tag", "near")
+    for model, number, stage, tag, signature in values:
+        found[model].append(Other(number, stage, tag or "", signature))
+    return {each.pk: tuple(found[each.model_id]) for each in versions}
 
 
 def others_of(version: ModelVersion, listed: Sequence[Other] | None = None) -> tuple[VersionFacts, ...]:

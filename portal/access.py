@@ -151,10 +151,13 @@ def person_named(request: HttpRequest, username: str) -> User:
 
 
 def accounts_named(request: HttpRequest, name: str) -> list[User]:
-    """Everybody who has this name; nobody having it, whoever acted last under it and has another one by now."""
+    """Everybody who has this name; nobody having it, whoever acted last under it and has another one by now.
+
+    One more than MOST_NAMESAKES stands for any number beyond it.
+    """
     require(actor_of(request), Action.VIEW)
     rows = User.objects.order_by("username")
-    found = list(have_name(rows, name)[:MOST_NAMESAKES])
+    found = list(have_name(rows, name)[: MOST_NAMESAKES + 1])
     if found:
         return found
     last = queries_people.last_known_as(name)

@@ -1,8 +1,9 @@
-"""The network address that a request came from."""
+"""The network address that a request came from, and the address that it asks for."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -28,6 +29,11 @@ def _cleaned(text: str) -> str:
     except ValueError:
         return ""
     return address.compressed.partition("%")[0]
+
+
+def holds_nul(request: HttpRequest) -> bool:
+    """Whether the character NUL is asked for, which is in no name, and at which PostgreSQL would give up."""
+    return "\0" in request.path or "\0" in unquote(request.META.get("QUERY_STRING", ""))
 
 
 def passkeys_work(request: HttpRequest) -> bool:

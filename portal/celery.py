@@ -8,7 +8,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
-from lifecycle.dispatch import QUEUES
+from lifecycle.dispatch import DEFAULT_QUEUE
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -17,6 +17,8 @@ REVIVE_SECONDS = 15
 RENEW_SECONDS = 15
 EXPORTS_LOOK_SECONDS = 15
 HEARTBEAT_SECONDS = 10
+HEARTBEAT_KEPT_SECONDS = 900
+"""Signs of life are of use when they are late, too: then they show that their queue is."""
 OUTLOOK_SECONDS = 300
 RETENTION_LOOK_SECONDS = 60
 """How often it is asked whether the clean-up is due: the pause between two is settings.RETENTION_SECONDS."""
@@ -46,9 +48,8 @@ def _clock(sender: Celery, **_: object) -> None:
     }
     for task, seconds in schedule.items():
         sender.add_periodic_task(seconds, sender.signature(task), name=task, expires=seconds)
-    for queue in QUEUES:
-        sign = sender.signature("lifecycle.heartbeat", args=(queue,), queue=queue)
-        sender.add_periodic_task(HEARTBEAT_SECONDS, sign, name=f"heartbeat {queue}", expires=HEARTBEAT_SECONDS)
+    sign = sender.signature("lifecycle.pulse", queue=DEFAULT_QUEUE)
+    sender.add_periodic_task(HEARTBEAT_SECONDS, sign, name="lifecycle.pulse", expires=HEARTBEAT_KEPT_SECONDS)
 
 
 @setup_logging.connect

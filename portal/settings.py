@@ -125,6 +125,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "portal.web.context.shell",
             ],
+            "builtins": ["portal.templatetags.short"],
         },
     }
 ]
@@ -150,7 +151,9 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:
-        config.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+        config.update(CONN_HEALTH_CHECKS=True)
+    # Kept between requests: SQLite would read the whole schema anew for each of them, which takes some milliseconds.
+    config["CONN_MAX_AGE"] = 60
     return dict(config)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from semver import Version
 
@@ -37,7 +38,7 @@ def parse(text: str) -> Version:
     if len(text) > LONGEST:
         raise SemanticVersionError(f"The semantic version is longer than {LONGEST} characters. {_instead('')}")
     try:
-        found = Version.parse(text)
+        found = _parsed(text)
     except ValueError as error:
         raise SemanticVersionError(f"“{text}” is not a semantic version. {_instead(text)}") from error
     if found.prerelease or found.build:
@@ -48,6 +49,12 @@ def parse(text: str) -> Version:
     if max(found.major, found.minor, found.patch) > LARGEST_PART:
         raise SemanticVersionError(f"A part of “{text}” is greater than {LARGEST_PART:,}. {_instead('')}")
     return found
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(text: str) -> Version:
+    """A page of a version parses the numbers of all others of its model several times over."""
+    return Version.parse(text)
 
 
 def _instead(text: str) -> str:

@@ -126,7 +126,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The last sign of life of one queue: sent by beat, seen by a worker."""
+    """The last sign of life of one queue: a message that was sent, and that a worker took."""
 
     queue: str
     sent_at: datetime
@@ -148,6 +148,11 @@ QUEUES: Mapping[str, tuple[str, str]] = {
 """What each queue is for, and what it means when nobody takes it; the gravest first."""
 
 
+CLOCKED = "default"
+"""The queue that beat sends its signs of life to. Its worker sends one on to each of the others."""
+_CLOCK = "Clock (Celery beat)"
+
+
 def is_silent(beat: Beat | None, now: datetime) -> bool:
     return beat is None or now - beat.seen_at > SILENT
 
@@ -158,40 +163,55 @@ def workers(
     """Beat, and then each queue. ``busy`` says of a queue what its worker is known to be doing right now: a long check
     keeps the one worker of its queue from answering, and is no reason to call it dead."""
     doing = busy or {}
-    if beats and not doing and all(is_silent(beats.get(queue), now) for queue in QUEUES):
-        return _all_silent(beats, now, look)
-    return (_beat(beats), *(_queue(queue, beats, now, look, doing.get(queue, "")) for queue in QUEUES))
+    if beats and is_silent(beats.get(CLOCKED), now):
+        return _unclocked(beats, now, look, doing)
+    return (_beat(beats, now), *(_queue(queue, beats, now, look, doing.get(queue, "")) for queue in QUEUES))
 
 
-def _beat(beats: Mapping[str, Beat]) -> Part:
+def _sends(beats: Mapping[str, Beat], now: datetime) -> bool:
+    """Whether a message is known that was sent lately."""
+    return any(now - each.sent_at <= SILENT for each in beats.values())
+
+
+def _beat(beats: Mapping[str, Beat], now: datetime) -> Part:
     newest = max((each.sent_at for each in beats.values()), default=None)
     if newest is None:
-        return Part(
-            "beat",
-            "Clock (Celery beat)",
-            State.UNKNOWN,
-            "No sign of life has come yet.",
-            todo="Unless Stagegate was started a moment ago: start beat, and a worker for each queue.",
-        )
+        todo = "Unless Stagegate was started a moment ago: start beat, and a worker for each queue."
+        return Part("beat", _CLOCK, State.UNKNOWN, "No sign of life has come yet.", todo=todo)
     figures = (Figure("Last sent", newest),)
-    return Part("beat", "Clock (Celery beat)", State.HEALTHY, "It says what is due, and when.", figures=figures)
+    if not _sends(beats, now):
+        says = "What it sends is taken late, so nobody can tell."
+        return Part("beat", _CLOCK, State.UNKNOWN, says, figures=figures)
+    return Part("beat", _CLOCK, State.HEALTHY, "It says what is due, and when.", figures=figures)
 
 
 def _queue(queue: str, beats: Mapping[str, Beat], now: datetime, look: Look | None, doing: str) -> Part:
-    name, trouble = QUEUES[queue]
     beat = beats.get(queue)
-    key, figures = f"queue:{queue}", _queue_figures(queue, beat, look)
-    if not is_silent(beat, now):
-        waited = words.seconds(float(f"{beat.waited.total_seconds():.2g}")) if beat else ""
+    key, name, figures = f"queue:{queue}", QUEUES[queue][0], _queue_figures(queue, beat, look)
+    if beat is not None and not is_silent(beat, now) and beat.waited <= SILENT:
+        waited = words.seconds(float(f"{beat.waited.total_seconds():.2g}"))
         return Part(key, name, State.HEALTHY, f"A worker takes a message after {waited}.", figures=figures)
     if doing:
         return Part(key, name, State.HEALTHY, f"Its worker is busy: {doing}.", figures=figures)
     if not beats:
         return Part(key, name, State.UNKNOWN, "No sign of life has come yet.", figures=figures)
+    if beat is not None and not is_silent(beat, now):
+        return _late(queue, beat, figures)
     says = "No worker has ever taken its messages." if beat is None else "What it is asked to do waits."
-    todo = f"Start one: celery --app portal.celery:app worker --queues {queue}. What waits is then carried out."
-    since = beat.seen_at if beat else None
-    return Part(key, name, State.DOWN, says, trouble, since, todo, figures)
+    todo = f"Start one: {_starts(queue)}. What waits is then carried out."
+    return Part(key, name, State.DOWN, says, QUEUES[queue][1], beat.seen_at if beat else None, todo, figures)
+
+
+def _late(queue: str, beat: Beat, figures: tuple[Figure, ...]) -> Part:
+    """Its worker is there, and has more to do than it can."""
+    says = f"It is late: what its worker took last had waited {words.seconds(round(beat.waited.total_seconds()))}."
+    todo = f"It catches up when it is asked for less. If it stays late, start another worker: {_starts(queue)}."
+    trouble = f"the queue {queue} is late"
+    return Part(f"queue:{queue}", QUEUES[queue][0], State.DEGRADED, says, trouble, beat.sent_at, todo, figures)
+
+
+def _starts(queue: str) -> str:
+    return f"celery --app portal.celery:app worker --queues {queue}"
 
 
 def _queue_figures(queue: str, beat: Beat | None, look: Look | None) -> tuple[Figure, ...]:
@@ -203,34 +223,63 @@ def _queue_figures(queue: str, beat: Beat | None, look: Look | None) -> tuple[Fi
     return tuple(found)
 
 
-def _all_silent(beats: Mapping[str, Beat], now: datetime, look: Look | None) -> tuple[Part, ...]:
-    """Nothing comes from any queue: who is to blame is told by what waits in them."""
-    since = max(each.seen_at for each in beats.values())
+def _unclocked(
+    beats: Mapping[str, Beat], now: datetime, look: Look | None, doing: Mapping[str, str]
+) -> tuple[Part, ...]:
+    """No sign of life comes from the queue that beat sends them to: beat, its worker or the broker is to blame.
+
+    Nobody asks the other queues for a sign of life then. One of them is only blamed where messages wait in it.
+    """
+    waiting = look.waiting if look else {}
+    clock, blamed, why = _who_stopped(beats, now, look)
+    parts = [clock]
+    for queue in QUEUES:
+        known = not is_silent(beats.get(queue), now) or queue in doing or waiting.get(queue)
+        if known or queue in blamed:
+            parts.append(_queue(queue, beats, now, look, doing.get(queue, "")))
+        else:
+            parts.append(_unreached(queue, beats, look, why))
+    return tuple(parts)
+
+
+def _who_stopped(beats: Mapping[str, Beat], now: datetime, look: Look | None) -> tuple[Part, frozenset[str], str]:
+    """Beat's part, the queues whose workers are gone, and why nothing is known of the others."""
+    last = beats.get(CLOCKED)
+    since = last.seen_at if last else max(each.seen_at for each in beats.values())
     broker = look.answers.get("broker") if look else None
+    nobody = frozenset[str]()
     if broker is not None and broker.error:
         clock = _silent_beat(State.UNKNOWN, "Nobody can tell while the broker does not answer.")
-        queues = [_unreached(queue, beats, look, "No message reaches its worker.") for queue in QUEUES]
-    elif look is not None and any(look.waiting.values()):
-        clock = _silent_beat(State.UNKNOWN, "Messages wait in the queues, so it has sent some.")
-        queues = [_queue(queue, beats, now, look, "") for queue in QUEUES]
-    elif broker is not None:
+        return clock, nobody, "No message reaches its worker."
+    unasked = f"It is not known since then: the worker of the queue {CLOCKED} asks no other for a sign of life."
+    if look is not None and look.waiting.get(CLOCKED):
+        clock = _silent_beat(State.UNKNOWN, f"Messages wait in the queue {CLOCKED}, so it has sent some.")
+        return _beat(beats, now) if _sends(beats, now) else clock, frozenset({CLOCKED}), unasked
+    if broker is None and _sends(beats, now) and _sent_after(last, beats):
+        return _beat(beats, now), frozenset({CLOCKED}), unasked
+    if broker is not None:
         clock = _silent_beat(State.DOWN, "It sends nothing.", "beat sends nothing, so nothing is carried out", since)
-        queues = [_unreached(queue, beats, look, "Beat does not ask it for a sign of life.") for queue in QUEUES]
-    else:
-        trouble = "there is no sign of life from beat or any worker"
-        clock = _silent_beat(State.DOWN, "Neither it nor any worker gives a sign of life.", trouble, since)
-        queues = [_unreached(queue, beats, look, "No sign of life.") for queue in QUEUES]
-    return (clock, *queues)
+        return clock, nobody, "It is not known since then: without beat nobody asks for a sign of life."
+    trouble = "there is no sign of life from beat or any worker"
+    clock = _silent_beat(State.DOWN, "Neither it nor any worker gives a sign of life.", trouble, since)
+    return clock, nobody, "No sign of life."
+
+
+def _sent_after(last: Beat | None, beats: Mapping[str, Beat]) -> bool:
+    """Whether other queues' messages were still sent when signs of life came no more: so it was not beat that stopped
+    at that moment."""
+    return last is None or max(each.sent_at for each in beats.values()) - last.sent_at > SILENT / 2
 
 
 def _silent_beat(state: State, says: str, trouble: str = "", since: datetime | None = None) -> Part:
     todo = "Start it: celery --app portal.celery:app beat. Exactly one is enough." if state == State.DOWN else ""
-    return Part("beat", "Clock (Celery beat)", state, says, trouble, since, todo)
+    return Part("beat", _CLOCK, state, says, trouble, since, todo)
 
 
 def _unreached(queue: str, beats: Mapping[str, Beat], look: Look | None, says: str) -> Part:
-    figures = _queue_figures(queue, beats.get(queue), look)
-    return Part(f"queue:{queue}", QUEUES[queue][0], State.UNKNOWN, says, figures=figures)
+    beat = beats.get(queue)
+    since, figures = beat.seen_at if beat else None, _queue_figures(queue, beat, look)
+    return Part(f"queue:{queue}", QUEUES[queue][0], State.UNKNOWN, says, since=since, figures=figures)
 
 
 # ---------------------------------------------------------------- the registry and its mirror

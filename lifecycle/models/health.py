@@ -6,9 +6,9 @@ from django.db import models
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of one queue: beat sends it, a worker of the queue writes it down.
+    """The last sign of life of one queue: a message that was sent, and that a worker of the queue took.
 
-    ``sent_at`` is when beat sent it and ``seen_at`` when a worker took it: the difference is how long a message waits.
+    ``sent_at`` is when it was sent and ``seen_at`` when a worker took it: the difference is how long a message waits.
     ``worker`` is the worker's name, as Celery has it.
     """
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
 from django.db import models
 from django.db.models import Q
 from django.utils.functional import cached_property
 
 from lifecycle.domain import policy as values
 from lifecycle.models.registry import RegisteredModel
+
+KEPT_PARSED = 256
+"""How many policies are kept as they were parsed. A model may have one of its own; all of these take a megabyte."""
 
 
 class Policy(models.Model):
@@ -42,4 +48,10 @@ class Policy(models.Model):
     @cached_property
     def values(self) -> values.Policy:
         """Raises PolicyError for a withdrawal: it has no values, and rules no transition."""
-        return values.load(self.body)
+        return _parsed(json.dumps(self.body, sort_keys=True))
+
+
+@lru_cache(maxsize=KEPT_PARSED)
+def _parsed(body: str) -> values.Policy:
+    """By its text: a policy is checked once instead of for each row of each page, and never changes."""
+    return values.load(json.loads(body))

@@ -150,6 +150,8 @@ class ModelVersion(models.Model):
         indexes = (
             models.Index(fields=("details_at", "-created_at"), name="versions_without_details"),
             models.Index(fields=("removed_at", "model", "-version"), name="versions_by_model"),
+            models.Index(fields=("removed_at", "stage", "model", "-version"), name="versions_by_stage"),
+            models.Index(fields=("run_id",), name="versions_of_a_run"),
         )
 
     def __str__(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.encoding import escape_uri_path
@@ -17,6 +16,7 @@ from lifecycle.domain.permissions import NotAllowedError
 from lifecycle.gating import dump_finding
 from lifecycle.operations import PolicyRefusedError, RefusedError
 from lifecycle.policy_files import FileProblem
+from portal.addresses import holds_nul
 
 MEDIA_TYPE = "application/problem+json"
 BELOW = "/api/"
@@ -124,9 +124,9 @@ class AsProblems:
 
 
 def _unreadable(request: HttpRequest) -> HttpResponse | None:
-    """The character NUL is in no name; PostgreSQL would give up at it."""
+    """A name with the character NUL is a name of nothing."""
     if "\0" in request.path:
         return plain_problem(request, 404, "not_found", "No name holds the character NUL.")
-    if "\0" in unquote(request.META.get("QUERY_STRING", "")):
+    if holds_nul(request):
         return plain_problem(request, 400, "bad_request", "The query holds the character NUL, which no value does.")
     return None

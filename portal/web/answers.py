@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,12 +21,14 @@ from lifecycle.domain.permissions import NotAllowedError
 from lifecycle.operations import RefusedError
 from lifecycle.ports import PortError
 from portal.accounts.people import administrators
-from portal.permissions import methods
+from portal.addresses import holds_nul
+from portal.permissions import PAGES, PUBLIC
 
 logger = logging.getLogger(__name__)
 TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
 RETRY_SECONDS = 10
 """When a page is worth another try whose database, registry or server did not answer."""
+DATABASE_DOWN = (OperationalError, InterfaceError)
 THROTTLED_SECONDS = 60
 SESSION_ENDED = (
     "Your session has ended, so nothing was done. Sign in again: then you are back on the page, and what you typed is "
@@ -55,7 +58,10 @@ def invalid(request: HttpRequest, form: Form, *, back: str, **where: Any) -> Htt
 
 def came_from(request: HttpRequest) -> str:
     """The page whose form was sent: the one that the browser names, else the nearest page above the address."""
-    named = urlsplit(request.headers.get("Referer", ""))
+    try:
+        named = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return page_above(request.path)
     if named.netloc == request.get_host() and _opens(named.path):
         return f"{named.path}?{named.query}" if named.query else named.path
     return page_above(request.path)
@@ -63,17 +69,19 @@ def came_from(request: HttpRequest) -> str:
 
 def page_above(path: str) -> str:
     """ "/transitions/5/" for "/transitions/5/approve/", "/" where there is none."""
-    parts = path.strip("/").split("/")[:-1]
+    parts = path.partition("\0")[0].strip("/").split("/")[:-1]
     while parts and not _opens(f"/{'/'.join(parts)}/"):
         parts.pop()
     return f"/{'/'.join(parts)}/" if parts else "/"
 
 
 def _opens(path: str) -> bool:
+    """Whether a page for people who are signed in is there: nobody goes back to the sign-in, or to the API."""
     try:
-        return "GET" in methods(resolve(path).view_name)
+        name = resolve(path).view_name
     except Resolver404:
         return False
+    return PAGES.get(name, {}).get("GET", PUBLIC) != PUBLIC
 
 
 # ---------------------------------------------------------------- the pages
@@ -83,7 +91,12 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     """Also for a form that is too large, which is a 413."""
     too_large = isinstance(exception, TOO_LARGE) and request.method == "POST"
     status = 413 if too_large else 400
-    context = {"code": status, "too_large": too_large, "back": page_above(request.path)}
+    context = {
+        "code": status,
+        "too_large": too_large,
+        "holds_nul": holds_nul(request),
+        "back": page_above(request.path),
+    }
     return render(request, "errors/400.html", context, status=status)
 
 
@@ -125,6 +138,9 @@ def refused_page(request: HttpRequest, error: RefusedError) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
+    """Also before any view was reached, or after: a database that is down fails in the first query."""
+    if isinstance(sys.exc_info()[1], DATABASE_DOWN):
+        return database_down(request)
     return _without_database(request, "errors/500.html", 500)
 
 
@@ -150,13 +166,16 @@ def _without_database(request: HttpRequest, template: str, status: int) -> HttpR
 
 
 class RefusalPages:
-    """Middleware: what went wrong in a view and no page says is a page that says what to do."""
+    """Middleware: what went wrong in a view and no page says is a page that says what to do.
+
+    An address that nobody can read reaches no view.
+    """
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response: HttpResponse = self.get_response(request)
+        response: HttpResponse = bad_request(request) if holds_nul(request) else self.get_response(request)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -167,7 +186,7 @@ class RefusalPages:
         if isinstance(exception, PortError):
             logger.warning("%s could not be answered: %s", request.path, exception)
             return unreachable(request, exception)
-        if isinstance(exception, OperationalError | InterfaceError):
+        if isinstance(exception, DATABASE_DOWN):
             logger.error("the database did not answer %s", request.path, exc_info=exception)
             return database_down(request)
         return None

@@ -11,8 +11,9 @@ from lifecycle import explanations, imaging
 from portal.access import version_for
 from portal.web.answers import wants_part
 
-KEPT_SECONDS = 86_400
+KEPT_SECONDS = 3_600
 """How long a browser keeps a picture without asking again; then it asks by the digest of what it has."""
+BUSY_SECONDS = 3
 # Even opened by itself a picture can do nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
@@ -40,12 +41,20 @@ def picture(request: HttpRequest, slug: str, version: int, key: str) -> HttpResp
     except imaging.NotAPictureError as error:
         return _plain(f"This picture cannot be shown. {error}", 415)
     except explanations.NotFetchedError as error:
-        return _plain(f"MLflow does not give this picture just now. {error} Try again in a moment.", 503)
+        return _later(f"MLflow does not give this picture just now. {error}")
+    except imaging.BusyError as error:
+        return _later(f"This picture is not ready. {error}")
     response = HttpResponse(shown.content, content_type=imaging.CONTENT_TYPE)
     response["Content-Disposition"] = f'inline; filename="{about.key}.webp"'
     response["Cache-Control"] = f"private, max-age={KEPT_SECONDS}"
     response["ETag"] = f'"{shown.digest}"'
     return _closed(get_conditional_response(request, etag=response["ETag"], response=response) or response)
+
+
+def _later(words: str) -> HttpResponse:
+    response = _plain(f"{words} Try again in a moment.", 503)
+    response["Retry-After"] = str(BUSY_SECONDS)
+    return response
 
 
 def _plain(words: str, status: int) -> HttpResponse:

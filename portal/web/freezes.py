@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -166,8 +167,9 @@ def _models(actor: Actor) -> list[str]:
     return list(rows.values_list("name", flat=True)[:MODELS_OFFERED])
 
 
+@cache
 def _zones() -> dict[str, list[str]]:
-    """The zones that places are named after, by continent, and UTC."""
+    """The zones that places are named after, by continent, and UTC. They are files, read once."""
     found: dict[str, list[str]] = {}
     for name in sorted(available_timezones()):
         region, _, place = name.partition("/")

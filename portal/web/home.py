@@ -14,7 +14,7 @@ from lifecycle import queries_home, queries_inbox
 from portal.access import actor_of
 from portal.web.inboxes import count_of, inbox_of
 
-CASES_SHOWN = 10
+CASES_SHOWN = 5
 """Transitions of one page of the inbox, each with its gate."""
 
 
@@ -29,7 +29,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "asking": inbox.asking,
         "to_review": inbox.reviews,
         "bypasses": front.bypasses,
-        "failing": front.failing,
         "wrong": front.wrong,
         "model_count": front.model_count,
         "mirror": front.mirror,
@@ -47,7 +46,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     context = {
         "inbox": found,
         "page_of_cases": page,
-        "cases": [queries_inbox.case_of(each, actor, now) for each in page.object_list],
+        "cases": queries_inbox.cases_of(list(page.object_list), actor, now),
         "asked": queries_inbox.asked_by(actor, now),
         "asking": found.asking,
         "bypasses": found.bypasses,

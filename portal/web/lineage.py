@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,8 +28,10 @@ def version_lineage(request: HttpRequest, slug: str, version: int) -> HttpRespon
 
 def from_version(request: HttpRequest, name: str, version: int) -> HttpResponse:
     """From a version in MLflow, by the names that it has there, to its page."""
-    rows = ModelVersion.objects.filter(model__name=name, version=version)
-    found = rows.order_by("-model__exact_name", "-model__removed_at").select_related("model").first()
+    rows = ModelVersion.objects.filter(model__name=name, version=version).select_related("model")
+    # Models that MLflow still has come first; left alone, each database has its own place for NULL.
+    there = F("model__removed_at").desc(nulls_first=True)
+    found = rows.order_by("-model__exact_name", there, "-pk").first()
     if found is None:
         raise Http404(
             f"Stagegate knows no version {version} of a registered model “{name[:200]}”. A version that was registered "

@@ -68,6 +68,14 @@ class Asked:
         ]
         return (*chips, *(self._tag_chip(tag) for tag in wanted.tags))
 
+    def not_listed(self, choices: Choices) -> dict[str, bool]:
+        """Which of the chosen values is not among those that are offered: only the most frequent are."""
+        teams, frameworks = {NOBODY, *dict(choices.teams)}, dict(choices.frameworks)
+        return {
+            "team": bool(self.wanted.team) and self.wanted.team not in teams,
+            "framework": bool(self.wanted.framework) and self.wanted.framework not in frameworks,
+        }
+
     def _tag_chip(self, tag: str) -> Chip:
         others = tuple(each for each in self.wanted.tags if each != tag)
         return Chip("Tag", tag, self._with(replace(self.wanted, tags=others)))

@@ -21,8 +21,7 @@ from portal.filters import model_filter, sort_named
 from portal.web.answers import wants_part
 from portal.web.model_list import Asked
 
-PAGE_SIZE = 50
-TIMINGS_SHOWN = 5
+PAGE_SIZE = 25
 DEFAULT_SPAN = Span.QUARTER
 MEMBERS_SHOWN = 30
 
@@ -47,6 +46,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "chips": asked.chips(choices),
         "headings": asked.headings(),
         "choices": choices,
+        "not_listed": asked.not_listed(choices),
         "stages": list(Stage),
         "nobody": queries_models.NOBODY,
     }
@@ -77,10 +77,11 @@ def _first_run(page: Page[Any], asked: Asked) -> dict[str, Any]:
 def model_detail(request: HttpRequest, slug: str) -> HttpResponse:
     model, now = model_for(request, slug), timezone.now()
     reads = ModelReads(model)
-    queries_rollbacks.also_timings(reads, limit=TIMINGS_SHOWN)
+    queries_rollbacks.also_timings(reads)
+    queries_models.also_past(reads)
     context = {
         "page": queries.model_page(model, reads),
-        "past": queries_models.past(model, _span(request), reads.production, now),
+        "past": queries_models.past(reads, _span(request), now),
         "default_span": DEFAULT_SPAN,
         "registry_url": settings.MLFLOW_PUBLIC_URL,
         "offers": queries_rollbacks.offers(model, actor_of(request), reads),

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from lifecycle import queries_people
 from lifecycle.domain.permissions import Action, may
-from portal.access import accounts_named, actor_of, person_for
+from portal.access import MOST_NAMESAKES, accounts_named, actor_of, person_for
 
 LONGEST_NAME = 301
 
@@ -36,4 +36,9 @@ def named(request: HttpRequest) -> HttpResponse:
     found = accounts_named(request, name)
     if len(found) == 1:
         return redirect("profile", pk=found[0].pk)
-    return render(request, "people/named.html", {"name": name, "found": found}, status=200 if found else 404)
+    context = {
+        "name": name,
+        "found": found[:MOST_NAMESAKES],
+        "are_more": len(found) > MOST_NAMESAKES,
+    }
+    return render(request, "people/named.html", context, status=200 if found else 404)

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from lifecycle import version_search
 from lifecycle.domain.version_filter import KEYS, FilterError
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 
 
 def versions(request: HttpRequest) -> HttpResponse:

@@ -55,10 +55,12 @@
   // script the browser opens the original by itself (commandfor).
 
   // What was typed or chosen is kept: while the page is open, over a refusal, and over signing in again in between.
+  // Whoever signs in may be somebody else: it is only for the account that typed it, and secrets are not kept.
   const SENT = "stagegate-sent-answers";
   const INTERRUPTED = "stagegate-interrupted";
+  const account = document.documentElement.dataset.account ?? null;
   const signsInBetween = document.querySelector("[data-interlude]") !== null;
-  const sent = signsInBetween ? null : sessionStorage.getItem(SENT);
+  const sent = signsInBetween ? null : JSON.parse(sessionStorage.getItem(SENT));
   const wasInterrupted = sessionStorage.getItem(INTERRUPTED) !== null;
   if (signsInBetween) {
     sessionStorage.setItem(INTERRUPTED, "yes");
@@ -67,17 +69,20 @@
     sessionStorage.removeItem(INTERRUPTED);
   }
   const wasRefused = wasInterrupted || document.querySelector(".notice-error") !== null;
-  const drafts = new Map(sent && wasRefused ? [JSON.parse(sent)] : []);
+  const isOurs = account !== null && sent?.account === account;
+  const drafts = new Map(isOurs && wasRefused ? [[sent.id, sent.answers]] : []);
 
   // The answers of a dialog: every field that a person fills in, by its name.
   const answerFields = (dialog) =>
     [...dialog.querySelectorAll("input:not([type=hidden]), select, textarea")].filter((field) => field.name);
 
+  const keptFields = (dialog) => answerFields(dialog).filter((field) => field.type !== "password");
+
   const answersOf = (dialog) =>
-    answerFields(dialog).map((field) => (/^(radio|checkbox)$/.test(field.type) ? field.checked : field.value));
+    keptFields(dialog).map((field) => (/^(radio|checkbox)$/.test(field.type) ? field.checked : field.value));
 
   const setAnswers = (dialog, answers) => {
-    answerFields(dialog).forEach((field, place) => {
+    keptFields(dialog).forEach((field, place) => {
       if (typeof answers[place] === "boolean") field.checked = answers[place];
       else if (answers[place] !== undefined) field.value = answers[place];
     });
@@ -91,7 +96,8 @@
     document.body.append(dialog);
     setAnswers(dialog, drafts.get(id) || []);
     dialog.addEventListener("submit", (event) => {
-      if (event.submitter?.formMethod !== "dialog") sessionStorage.setItem(SENT, JSON.stringify([id, answersOf(dialog)]));
+      if (event.submitter?.formMethod === "dialog") return;
+      sessionStorage.setItem(SENT, JSON.stringify({ account, id, answers: answersOf(dialog) }));
     });
     dialog.addEventListener("close", () => {
       drafts.set(id, answersOf(dialog));
@@ -107,6 +113,20 @@
     if (!opener) return;
     event.preventDefault();
     openDialog(opener);
+  });
+
+  // ---- "/" leads to the search of the page
+
+  const WRITES = "input, select, textarea, [contenteditable]";
+  const search = document.querySelector("[data-slash]");
+  const hasKeyboard = matchMedia("(hover: hover)").matches;
+  if (search && hasKeyboard) search.placeholder = search.dataset.slash;
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(WRITES)) return;
+    if (!search || document.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    search.focus();
   });
 
   // ---- after a form: the focus goes to a refusal; anything else that the page says of it is read out

@@ -123,6 +123,31 @@ def test_a_refusal_gets_the_focus_and_a_success_is_read_out(world, at_portal, co
     page.wait_for_function("() => window.said?.includes('It still waits for')")
 
 
+WITH_A_SECRET = """form => form.insertAdjacentHTML("beforeend", '<input type="password" name="key" value="secret">')"""
+
+
+def test_a_draft_outlives_a_session_for_its_writer_alone(world, at_portal, complaints):
+    path = f"/transitions/{asked(world).pk}/"
+    page = at_portal("priya", path)
+    complaints.expected.add(403)
+    reason = page.get_by_role("dialog").get_by_role("textbox")
+    for who, offered in (("priya", "Customers wait."), ("mia", "")):
+        page.get_by_role("button", name="Approve").click()
+        reason.fill("Customers wait.")
+        page.get_by_role("dialog").locator("form").evaluate(WITH_A_SECRET)
+        page.context.clear_cookies()
+        page.get_by_role("dialog").locator("button:not([formmethod])").last.click()
+        page.get_by_role("link", name="Sign in again").click()
+        assert "secret" not in page.evaluate("Object.values(sessionStorage).join()")
+        page.get_by_label("Name", exact=True).fill(who)
+        page.get_by_label("Password", exact=True).fill(who)
+        press(page, "Enter")
+        page.wait_for_url(f"**{path}")
+        page.get_by_role("button", name="Approve").click()
+        expect(reason).to_have_value(offered)
+        press(page, "Escape")
+
+
 SAID = """
 document.addEventListener("DOMContentLoaded", () => {
     window.said = "";

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lifecycle import imaging
-from lifecycle.imaging import NotAPictureError, shown
+from lifecycle.imaging import BusyError, NotAPictureError, shown
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (40, 20), mode: str = "RGB", **options) -> bytes:
@@ -38,6 +38,40 @@ def test_pictures_are_written_anew(kind, mode):
 
 def test_large_ones_are_shrunk():
     assert opened(shown(picture(size=(4000, 1000))).content).size == (imaging.LONGEST_SIDE, 400)
+    assert opened(shown(picture("JPEG", size=(5000, 5000))).content).size == (imaging.LONGEST_SIDE,) * 2
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("JPEG", {"progressive": True}), ("WEBP", {})])
+def test_what_is_decoded_whole_has_few_pixels(kind, options):
+    with pytest.raises(NotAPictureError, match="3,200 by 3,200 pixels; at most 10,000,000"):
+        shown(picture(kind, size=(3200, 3200), **options))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "L"])
+def test_a_picture_is_shrunk_before_its_colours_are_made_ours(mode, monkeypatch):
+    converted = []
+    convert = Image.Image.convert
+    monkeypatch.setattr(Image.Image, "convert", lambda self, *args: converted.append(self.size) or convert(self, *args))
+    shown(picture(size=(1700, 10), mode=mode))
+    ours = [size for size in converted if size[0] > imaging.LONGEST_SIDE]
+    assert ours == ([(1700, 10)] if mode == "RGBA" else []), "only mixing with what is transparent is done in full"
+
+
+@pytest.mark.parametrize(("value", "grey"), [(0, 0), (0x0100, 1), (0x8000, 128), (0xFFFF, 255)])
+def test_sixteen_bits_of_grey_become_eight(value, grey):
+    file = BytesIO()
+    Image.new("I;16", (8, 8), value).save(file, "PNG")
+    found = opened(shown(file.getvalue()).content).getpixel((4, 4))
+    assert max(abs(each - grey) for each in found) <= 1
+
+
+def test_one_picture_is_decoded_at_a_time(monkeypatch):
+    monkeypatch.setattr(imaging, "WAIT_SECONDS", 0.01)
+    with imaging._one_at_a_time(), pytest.raises(BusyError):
+        shown(picture())
+    with pytest.raises(NotAPictureError):
+        shown(b"broken")
+    assert shown(picture()).content
 
 
 def test_what_stood_beside_the_pixels_is_gone():

@@ -296,7 +296,7 @@ def test_a_stable_version_that_fails_beside_a_canary_is_told_and_left_to_people(
 
 def test_what_people_are_told_of_it_goes_away_when_it_no_longer_holds(world: World) -> None:
     rollout(world)
-    assert queries_serving.failing() == []
+    assert queries_serving.failing_everywhere() == ([], [])
     look(world, 2, requests=5000, failing={1})
     (told,) = queries_serving.failing(world.model)
     assert told.sentence == "1.0.0, which still serves 95 % of requests, fails 100 % of them (limit 10 %)."
@@ -306,7 +306,7 @@ def test_what_people_are_told_of_it_goes_away_when_it_no_longer_holds(world: Wor
         "stopped.",
     )
     look(world, 3, requests=50_000)
-    assert queries_serving.failing() == []
+    assert queries_serving.failing_everywhere() == ([], [])
 
 
 def test_what_is_reported_late_counts_and_stretches_no_window(world: World) -> None:
@@ -421,7 +421,7 @@ def test_production_that_fails_goes_back_to_the_previous_version(world: World) -
     row = Transition.objects.get(kind=Kind.ROLLBACK)
     assert (row.version.version, row.previous.version, row.emergency) == (2, 1, True)
     assert row.requested_by is None
-    assert queries_serving.failing() == [], "it is being rolled back"
+    assert queries_serving.failing_everywhere() == ([], []), "it is being rolled back"
 
 
 def test_the_first_version_in_production_has_nobody_to_take_over(world: World) -> None:
@@ -449,7 +449,8 @@ def test_what_came_back_is_not_rolled_back_in_turn(world: World) -> None:
     look(world, 4, failing={2, 3})
     assert Transition.objects.filter(kind=Kind.ROLLBACK).count() == 1
     assert "It came back when another version was rolled back" in AuditEntry.objects.get(action="limit_breached").reason
-    (told,) = queries_serving.failing()
+    ((told,), others) = queries_serving.failing_everywhere()
+    assert others == []
     assert told.ways == ("A person can roll back to 1.0.0, or bring in another version.",)
 
 

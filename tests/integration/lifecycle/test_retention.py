@@ -18,6 +18,7 @@ from lifecycle.models import (
     Deletion,
     DeletionStatus,
     Hold,
+    ModelIndex,
     ModelVersion,
     Policy,
     RetentionRun,
@@ -626,3 +627,12 @@ def test_clean_up_and_promotion_at_the_same_moment_never_both_win(world):
         asked = Transition.objects.filter(version__model__name=ref.model).exists()
         assert asked is exists(world, ref)
     assert not RetentionRun.objects.get().running
+
+
+def test_the_index_of_models_follows_what_is_deleted(world):
+    _, gone = register(world, 2)
+    world.registry.delete_version(gone)
+    clean_up(world)
+    assert not ModelVersion.objects.filter(model__name=gone.model, removed_at=None).exists()
+    row = ModelIndex.objects.get(model__name=gone.model)
+    assert (row.version_count, row.in_archived) == (0, False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models import Count, Max, Window
+from django.db.models import Count, Max, Q, Window
 from django.test.utils import CaptureQueriesContext
 
 from lifecycle.models import Approval, AuditEntry, Evidence, ModelVersion, Policy, Transition, Waiver
-from lifecycle.together import Together
+from lifecycle.together import Prepared, Together
 from tests.support.asked import asked, reported
 
 HOSTILE = "%s '; -- “ \N{SNOWMAN} \n\t\\"
@@ -77,3 +77,34 @@ def test_a_list_takes_the_place_of_what_a_row_would_read(world):
     with CaptureQueriesContext(connection) as seen:
         assert [each.person_name for each in row.approvals.all()] == ["mia"]
     assert not len(seen)
+
+
+def of_keys(model, number, name, since, other):
+    entries = AuditEntry.objects.filter(model=name, version=number).order_by("seq")
+    before = ModelVersion.objects.filter(Q(version=number) | Q(version__lt=number), model=model)
+    return {
+        "entries": entries if since is None else entries.filter(at__gt=since),
+        "versions": before if other is None else before.exclude(version=other),
+        "numbers": before.order_by("version").values_list("version", "stage", "tags"),
+    }
+
+
+def test_what_was_prepared_for_some_keys_is_read_for_others(world):
+    asked(world)
+    reported(world, "load_test")
+    prepared = Prepared(of_keys)
+    moments = (None, world.now - timedelta(days=1), world.now + timedelta(days=1))
+    for number in (9, 1, 2):
+        for since in moments:
+            for other in (None, 1):
+                keys = {
+                    "model": world.model.pk,
+                    "number": number,
+                    "name": world.model.name,
+                    "since": since,
+                    "other": other,
+                }
+                found = Together(**prepared(**keys))
+                for name, alone in of_keys(**keys).items():
+                    assert found[name] == list(alone), (name, keys)
+    assert Together(**prepared(**{**keys, "since": None}))["entries"], "or nothing is compared above"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
 from lifecycle import queries_record
@@ -86,6 +86,41 @@ def test_a_program_is_told_as_well(emil, monkeypatch, error, status, rule):
     assert "ry again" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("error", [OperationalError("server closed the connection"), InterfaceError("closed")])
+def test_a_database_that_is_down_fails_in_the_first_query(emil, error):
+    def broken(*args):
+        raise error
+
+    with connection.execute_wrapper(broken):
+        page, sent, missing = emil.get("/record/?model=iris"), emil.post("/sign-out/"), emil.get("/nowhere/")
+        answer = emil.get("/api/v1/models/")
+    assert "The database does not answer" in told(page, 503)
+    assert 'href="/record/?model=iris"' in told(page, 503)
+    assert {each["Retry-After"] for each in (page, sent, missing, answer)} == {"10"}
+    assert (answer.status_code, answer.json()["rule"]) == (503, "busy")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/people/?name=a%00b",
+        "/from-mlflow/models/a%00/1/",
+        "/from-mlflow/runs/a%00/",
+        "/models/?search=%00",
+        "/models/?tag=a%00b",
+        "/models/?framework=a%00b",
+        "/models/?%00=team",
+        "/models/a%00b/",
+        "/models/a%00b/live/",
+        "/nowhere%00/",
+    ],
+)
+def test_no_address_holds_nul(emil, address):
+    page = told(emil.get(address), 400)
+    assert "The address holds the character NUL" in page
+    assert re.search(r'class="button button-act" href="(/|/models/)">Open the page again', page)
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -134,8 +169,23 @@ def test_whoever_sent_a_form_after_the_session_ended_is_back_on_its_page(world, 
     assert sent["Location"] == "/sign-in/?next=/retention/%3Fshow%3Druns"
     page = client.get(sent["Location"]).content.decode()
     assert "Your session has ended, so nothing was done" in page
-    away = client.post("/models/iris/roll-back/", {}, headers={"Referer": "https://evil.example/retention/"})
-    assert away["Location"] == "/sign-in/?next=/models/iris/"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "https://evil.example/retention/",
+        "http://testserver//evil.example/",
+        "http://[bad/x",
+        "http://testserver/api/v1/models/",
+        "http://testserver/readyz",
+        "http://testserver/sign-in/",
+        "",
+    ],
+)
+def test_only_a_page_is_gone_back_to(world, client, named):
+    sent = client.post("/models/iris/roll-back/", {}, headers={"Referer": named})
+    assert sent["Location"] == "/sign-in/?next=/models/iris/"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,29 @@
 """The inbox, and what people decide on a transition's page, by forms."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from lifecycle import queries_inbox
-from lifecycle.models import Approval, AuditEntry, ModelVersion, RegisteredModel, Status, Team, Transition
+from lifecycle import queries, queries_inbox
+from lifecycle.domain import policy as policy_values
+from lifecycle.models import (
+    Approval,
+    AuditEntry,
+    Evidence,
+    ModelVersion,
+    Observation,
+    Policy,
+    RegisteredModel,
+    Status,
+    Team,
+    Transition,
+    Variant,
+    Waiver,
+)
 from portal.accounts.models import RoleAssignment, User
 from tests.support.asked import asked, frozen, reported
 
@@ -320,3 +335,88 @@ def test_what_is_at_stake(waiting, signed_in, values, sentence):
     steps = [{"weight": 10, "minimum": 10}] if "to_stage" in values else [{"weight": 100, "minimum": 10}]
     Transition.objects.update(**{"steps": steps, **values})
     assert f"iris 1.1.0 would {sentence}" in words_of(signed_in("priya").get(f"/transitions/{waiting.pk}/"))
+
+
+# ---------------------------------------------------------------- many at once
+
+
+def test_cases_that_are_read_together_are_as_each_by_itself(waiting, world):
+    """By a policy that asks for everything, in each direction, with and without what only one of them has."""
+    body = policy_values.dump(policy_values.Policy())
+    everything = Policy.objects.create(number=9, body=body, reason="test", created_by="test", created_at=world.now)
+    team = Team.objects.create(name="Owners of pears", slug="owners-of-pears")
+    rows = [
+        _another(waiting, everything, number, *stages)
+        for number, stages in enumerate(
+            [("Development", "Staging", None), ("Staging", "Production", team), ("Archived", "Archived", None)]
+        )
+    ]
+    _measured(world, rows[1], team)
+    priya = world.people["priya"]
+    listed = queries_inbox.transitions(status=Status.AWAITING_APPROVAL).defer(*queries.NOT_LISTED)
+    found = list(listed.select_related("version__model"))
+    assert len(found) == 4
+    with CaptureQueriesContext(connection) as seen:
+        together = queries_inbox.cases_of(found, priya, world.now)
+    assert len(seen) <= 5
+    fresh = [Transition.objects.get(pk=row.pk) for row in found]
+    assert together == [queries_inbox.case_of(row, priya, world.now) for row in fresh]
+    case = next(each for each in together if each.page.transition.pk == rows[1].pk)
+    states = {str(each.criterion): each.state for each in case.page.gate.findings}
+    kinds = ("security_scan", "live_comparison", "soak")
+    assert [states[kind] for kind in kinds] == ["passed", "waived", "missing"]
+    assert case.page.freeze is not None
+    assert sum(each.page.freeze is not None for each in together) == 1
+
+
+def _another(asked_for, policy, number, stage, to_stage, team):
+    """A copy of a transition that waits: of a model of its own, which has versions before."""
+    row = Transition.objects.select_related("version", "stable").get(pk=asked_for.pk)
+    model = RegisteredModel.objects.create(name=f"pear-{number}", slug=f"pear-{number}", team=team)
+    for version in (row.stable, row.version):
+        version.pk, version.model = None, model
+    row.version.stage = {"Development": "None"}.get(stage, stage)
+    row.version.stage_since = row.requested_at
+    row.stable.save()
+    row.version.save()
+    row.pk, row.model, row.policy, row.version, row.stable = None, model, policy, row.version, row.stable
+    row.from_stage, row.to_stage = stage, to_stage
+    row.save(force_insert=True)
+    return row
+
+
+def _measured(world, row, team):
+    """Evidence, a waiver and a freeze of its own, and requests in Staging beside the version in Production."""
+    version = row.version
+    bound = {"run_id": version.run_id, "source": version.source, "artifact_digest": version.artifact_digest}
+    for passed in (False, True):
+        Evidence.objects.create(
+            version=version,
+            criterion="security_scan",
+            passed=passed,
+            origin="ci",
+            recorded_by="CI",
+            recorded_at=world.now - timedelta(hours=2 - passed),
+            **bound,
+        )
+    Waiver.objects.create(
+        version=version,
+        criterion="live_comparison",
+        reason="It is small.",
+        granted_by="mia",
+        granted_by_id=User.objects.get(username="mia").pk,
+        granted_at=world.now,
+        expires_at=world.now + timedelta(days=3),
+        **bound,
+    )
+    frozen(world, team=team)
+    for each, role, weight in ((row.stable, "production", 90), (version, "staging", 10)):
+        Variant.objects.create(model=row.model, version=each, role=role, weight=weight, url="http://localhost:1")
+        Observation.objects.create(
+            model=row.model,
+            version=each,
+            requests=50,
+            errors=1,
+            since=row.requested_at,
+            until=row.requested_at + timedelta(minutes=5),
+        )

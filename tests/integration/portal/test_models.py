@@ -161,6 +161,14 @@ def test_a_line_says_what_is_in_each_stage_and_who_owns_it(world, signed_in):
     assert (row.newest.version, row.version_count, row.model.team.name) == (8, 8, "Botany")
 
 
+def test_a_filter_that_is_not_offered_stays_chosen(many, signed_in):
+    """Only the most frequent are offered; an address may name any, and the next change of the form must not drop it."""
+    body = signed_in("aron").get("/models/?framework=rare&team=gone").content.decode()
+    for name, value in (("framework", "rare"), ("team", "gone")):
+        select = re.search(rf'<select id="{name}".*?</select>', body, re.DOTALL)
+        assert f'<option value="{value}" selected>' in select[0]
+
+
 def test_what_matches_nothing_says_which_filters(many, signed_in):
     body = html.unescape(signed_in("aron").get("/models/?search=zebra&team=risk").content.decode())
     assert "No model matches" in body

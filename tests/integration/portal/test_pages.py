@@ -1,11 +1,13 @@
 """The pages without a browser: they open for whom they should, and their buttons do what they say."""
 
+import re
+
 import pytest
 from django.test import Client
 
 from lifecycle import mirror
 from lifecycle.domain.stages import Stage
-from lifecycle.models import AuditEntry, Status, Transition
+from lifecycle.models import AuditEntry, ModelVersion, RegisteredModel, Status, Transition
 from tests.support.served import production
 
 NAMES = ["priya", "emil", "mia", "aron", "ada"]
@@ -143,6 +145,16 @@ def test_markup_from_the_registry_stays_text(world, signed_in):
         response = emil.get(address)
         assert response.status_code == 200
         assert hostile.encode() not in response.content, address
+
+
+def test_a_window_s_title_is_short_whatever_the_registry_says(history, signed_in):
+    RegisteredModel.objects.update(name="m" * 250)
+    ModelVersion.objects.update(tags={"semantic_version": "9" * 100})
+    emil, last = signed_in("emil"), Transition.objects.latest("pk").pk
+    places = ("", "versions/1/", "versions/1/dossier/", "compare/?a=1&b=2", "live/", "metrics/")
+    for address in (*(f"/models/iris/{place}" for place in places), f"/transitions/{last}/"):
+        title = re.search(r"<title>(.*?)</title>", emil.get(address).content.decode(), re.DOTALL)[1]
+        assert len(title.strip()) <= 180, address
 
 
 def test_the_number_of_queries_does_not_grow_with_the_rows(history, signed_in, django_assert_max_num_queries):

@@ -85,6 +85,14 @@ def test_a_name_of_several_leads_to_all_of_them(people, signed_in):
     assert all(f'href="/people/{people[name].user_id}/"' in page for name in ("mia", "emil"))
 
 
+@pytest.mark.parametrize(("others", "said"), [(50, ">50 people are called"), (51, "More than 50 people are called")])
+def test_a_name_of_very_many_says_that_there_are_more(people, signed_in, others, said):
+    User.objects.bulk_create(User(username=f"sam{number}", first_name="Sam") for number in range(others))
+    page = shown(signed_in("aron"), "/people/?name=Sam")
+    assert said in page
+    assert page.count('class="line"') == 50
+
+
 def test_a_name_that_somebody_had_leads_to_them(decided, signed_in, people):
     User.objects.filter(username="emil").update(username="emil2", first_name="Émile")
     assert AuditEntry.objects.filter(actor="emil").exists()

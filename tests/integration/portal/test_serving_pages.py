@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from lifecycle import queries_serving
+from lifecycle import mirror, queries_serving
 from lifecycle.domain import compare
 from lifecycle.domain.compare import Measure, MeasureState, Verdict, VerdictKind
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Policy, Status, Transition, Trial, Variant, VariantRole
+from lifecycle.models import ModelVersion, Policy, Status, Transition, Trial, Variant, VariantRole
 from tests.support import rollouts
 from tests.support.served import production, promoted, serves
 from tests.support.world import POLICY
@@ -45,9 +45,9 @@ def beside(world):
     return row
 
 
-def fails(world, number, verdict=BREACHED):
+def fails(world, number, verdict=BREACHED, **about):
     since = world.now - rollouts.HOUR / 2
-    about = {"model": world.model, "version": world.version(number), "since": since}
+    about = {"model": world.model, "version": world.version(number), "since": since} | about
     seen = rollouts.counts(1260, 155)
     return rollouts.judged(None, verdict, world.now, kind=compare.Trial.PRODUCTION, canary=seen, **about)
 
@@ -125,7 +125,8 @@ def test_it_goes_away_when_it_no_longer_holds(world, signed_in, beside, over):
         Variant.objects.filter(version__version=1).update(weight=0)
     else:
         Transition.objects.filter(pk=beside.pk).update(status=Status.ROLLING_BACK)
-    assert queries_serving.failing() == queries_serving.failing(world.model) == []
+    assert queries_serving.failing_everywhere() == ([], [])
+    assert queries_serving.failing(world.model) == []
     assert "fails" not in shown(signed_in("emil"), "/models/iris/ask/roll-back/")
 
 
@@ -150,6 +151,25 @@ def test_where_no_rollout_runs_it_is_told_with_the_way_there(world, signed_in):
     page = shown(signed_in("emil"), "/models/iris/")
     assert SENTENCE_ALONE in page
     assert "Stop serving" in page
+
+
+def test_when_many_fail_at_once_the_front_page_names_all_and_stays_cheap(
+    world, signed_in, django_assert_max_num_queries
+):
+    for number in range(9):
+        world.registry.add_version(f"other-{number}")
+    mirror.full_pass(world.registry, world.now)
+    for version in ModelVersion.objects.filter(version=1):
+        Variant.objects.create(
+            model=version.model, version=version, role="production", weight=100, weight_since=world.now
+        )
+        fails(world, 1, model=version.model, version=version)
+    emil = signed_in("emil")
+    with django_assert_max_num_queries(12):
+        page = shown(emil, "/")
+    assert "10 versions fail in Production" in page
+    assert page.count("fails 12.3 % of its requests (limit") == 9
+    assert page.count("Nothing moves by itself") == 1
 
 
 # ---------------------------------------------------------------- Staging gets no requests

@@ -3,14 +3,18 @@
 import html
 import re
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import redis
+from celery.app.trace import build_tracer
+from celery.worker.request import Request
 from django.core.cache import cache
 from django.utils import timezone
+from kombu import Connection
 
-from lifecycle import health, heartbeats, tasks
+from lifecycle import dispatch, health, heartbeats, tasks
 from lifecycle.dispatch import QUEUES
 from lifecycle.domain.stages import Stage
 from lifecycle.models import CheckRun, CheckStatus, Heartbeat, MirrorState, Notice, NoticeState, Policy
@@ -35,7 +39,7 @@ def alive(world, broker):
 
 def beat():
     for queue in QUEUES:
-        heartbeats.note(queue, expires=None, worker=f"{queue}@host", now=timezone.now())
+        heartbeats.note(queue, sent_at=None, worker=f"{queue}@host", now=timezone.now())
 
 
 def silence(*queues, for_=timedelta(minutes=7)):
@@ -53,33 +57,87 @@ def part(client):
 # ---------------------------------------------------------------- signs of life
 
 
-def test_beat_sends_a_sign_of_life_to_every_queue_that_expires_with_the_next():
-    entries = {name: each for name, each in app.conf.beat_schedule.items() if name.startswith("heartbeat")}
-    assert {each["options"]["queue"] for each in entries.values()} == set(QUEUES)
-    assert {each["args"] for each in entries.values()} == {(queue,) for queue in QUEUES}
-    assert {each["options"]["expires"] for each in entries.values()} == {heartbeats.EVERY.total_seconds()}
+@pytest.fixture
+def take(monkeypatch):
+    """Send a message as Celery does, and let a worker take it ``waited`` seconds later."""
+
+    def take(task, *args, queue, waited=0):
+        with Connection("memory://") as connection:
+            with monkeypatch.context() as patch:
+                patch.setattr(dispatch, "timezone", Mock(now=lambda: timezone.now() - timedelta(seconds=waited)))
+                app.send_task(task.name, args=args, queue=queue, connection=connection)
+            with connection.SimpleQueue(queue) as waiting:
+                message = waiting.get_nowait()
+                message.ack()
+        received = Request(message, app=app, hostname=f"{queue}@host", eventer=Mock())
+        build_tracer(task.name, app.tasks[task.name], app=app)(received.id, list(args), {}, received.request_dict)
+
+    return take
 
 
-def test_a_worker_writes_down_that_it_is_there(world, broker):
-    # As Celery puts it into the message: a moment as text.
-    sent = app.amqp.as_task_v2("1", "lifecycle.heartbeat", args=("rollbacks",), expires=10).headers["expires"]
-    assert datetime.fromisoformat(sent).tzinfo is not None
-    for waited in (1, 2):
-        expires = (timezone.now() + heartbeats.EVERY - timedelta(seconds=waited)).isoformat()
-        tasks.heartbeat.push_request(expires=expires, hostname="rollbacks@host")
-        tasks.heartbeat.run("rollbacks")
-        tasks.heartbeat.pop_request()
-    row = Heartbeat.objects.get()
-    assert (row.queue, row.worker) == ("rollbacks", "rollbacks@host")
-    assert round((row.seen_at - row.sent_at).total_seconds()) == 2
-    assert health.latest(timezone.now()) is None
+@pytest.fixture
+def sent(monkeypatch):
+    """What is sent on: (task, its queue, after how many seconds it expires)."""
+    seen = []
+    monkeypatch.setattr(
+        heartbeats, "send", lambda task, asked, *, queue, expires: seen.append((task, asked, queue, expires))
+    )
+    monkeypatch.setattr(heartbeats, "_noted", {})
+    return seen
 
 
-def test_the_general_worker_looks_at_what_is_outside(world, broker):
-    broker["checks"] = 4
-    tasks.heartbeat.apply(args=("default",))
+def test_beat_sends_one_sign_of_life_that_is_worth_something_for_minutes():
+    (entry,) = [each for each in app.conf.beat_schedule.values() if each["task"] == "lifecycle.pulse"]
+    assert entry["schedule"] == heartbeats.EVERY.total_seconds()
+    assert entry["options"]["queue"] == "default"
+    assert entry["options"]["expires"] == heartbeats.KEPT.total_seconds() == 900
+
+
+def test_the_general_worker_asks_those_whose_queues_are_short_and_looks_around_once_for_a_heap(
+    world, broker, sent, take
+):
+    broker |= {"checks": 9, "rollbacks": 10, "default": 30}
+    for _ in range(5):
+        take(tasks.pulse, queue="default")
+    assert sent == [("lifecycle.heartbeat", queue, queue, 900) for queue in ("checks", "observations")]
+    assert [row.queue for row in Heartbeat.objects.all()] == ["default"]
     found = health.latest(timezone.now())
-    assert (found.waiting["checks"], [name for name, each in found.answers.items() if each.error]) == (4, [])
+    assert (found.waiting["checks"], [name for name, each in found.answers.items() if each.error]) == (9, [])
+
+
+def test_nobody_is_asked_while_it_is_not_known_what_waits(world, monkeypatch, sent, take):
+    def refuse():
+        raise redis.ConnectionError("connection refused")
+
+    monkeypatch.setattr(health, "_queue_lengths", refuse)
+    take(tasks.pulse, queue="default")
+    assert (sent, Heartbeat.objects.get().queue) == ([], "default")
+
+
+def test_a_worker_writes_down_how_long_its_messages_wait(world, sent, take):
+    for waited in (1, 600):
+        take(tasks.heartbeat, "rollbacks", queue="rollbacks", waited=waited)
+        row = Heartbeat.objects.get()
+        assert (row.queue, row.worker) == ("rollbacks", "rollbacks@host")
+        assert round((row.seen_at - row.sent_at).total_seconds()) == waited
+
+
+def test_whoever_works_off_a_long_queue_is_late_and_not_dead(alive, broker, signed_in, sent, take):
+    """No sign of life reaches a queue where much waits: what its worker takes of it is the sign."""
+    silence("rollbacks")
+    broker["rollbacks"] = 50
+    for waited in (90, 91):
+        take(tasks.tick, 999, queue="rollbacks", waited=waited)
+    row = Heartbeat.objects.get(queue="rollbacks")
+    assert round((row.seen_at - row.sent_at).total_seconds()) == 90, "one a while is enough"
+    found = part(signed_in("mia"))
+    assert "1 part needs attention The queue rollbacks is late" in found
+    assert "what its worker took last had waited 90 s." in found
+
+
+def test_by_signs_of_its_own_alone_it_is_told_whether_beat_is_there(world, sent, take):
+    take(tasks.tick, 999, queue="default")
+    assert not Heartbeat.objects.exists()
 
 
 def test_whatever_hangs_is_waited_for_no_longer_than_the_deadline(world, broker, monkeypatch):
@@ -129,7 +187,14 @@ def test_the_page_says_itself_that_nobody_works(alive, signed_in, broker):
     assert "Beat sends nothing, so nothing is carried out" in part(browser)
     broker["rollbacks"] = 3
     cache.clear()
-    assert "4 parts need attention" in part(browser)
+    assert "Beat sends nothing, so nothing is carried out , since 7 minutes ago No worker takes rollbacks" in part(
+        browser
+    )
+    broker["default"] = 3
+    cache.clear()
+    found = part(browser)
+    assert "2 parts need attention No worker takes rollbacks , since 7 minutes ago No worker carries" in found
+    assert "the worker of the queue default asks no other for a sign of life" in found
 
 
 def test_a_long_check_is_no_dead_worker(alive, signed_in):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from io import BytesIO
 
 import pytest
-from django.core.cache import caches
+from django.core.cache import cache, caches
 from PIL import Image
 
-from lifecycle import lineage, mirror, pointers, tasks
+from lifecycle import explanations, imaging, lineage, mirror, pointers, tasks
 from lifecycle.domain.stages import Stage
-from lifecycle.models import Kind, ModelVersion, Status, Transition, VariantRole
+from lifecycle.models import Kind, ModelVersion, RegisteredModel, Status, Transition, VariantRole
 from lifecycle.ports import Dataset, RunOrigin, TemporaryError, VersionDetails, VersionRef
 from tests.support.served import production, promoted, serves
 from tests.support.world import NAME
@@ -92,9 +93,9 @@ def test_a_model_without_metrics_says_how_to_log_one(world, signed_in):
 # ---------------------------------------------------------------- pictures
 
 
-def drawn() -> bytes:
+def drawn(colour: str = "teal") -> bytes:
     file = BytesIO()
-    Image.new("RGB", (30, 20), "teal").save(file, "PNG")
+    Image.new("RGB", (30, 20), colour).save(file, "PNG")
     return file.getvalue()
 
 
@@ -134,6 +135,76 @@ def test_a_picture_is_ours_and_mlflow_is_asked_for_it_once(explained, signed_in)
     assert "sandbox" in response["Content-Security-Policy"]
     assert priya.get(address, headers={"If-None-Match": response["ETag"]}).status_code == 304
     assert explained.registry.calls["content"] == 1
+    assert response["Cache-Control"] == "private, max-age=3600"
+
+
+def shade(browser) -> tuple[str, tuple[int, ...]]:
+    """What the panel's first picture is shown from, and what it shows."""
+    panel = browser.get(PAGE.format(1) + "pictures/?again", headers=PART).content.decode()
+    address = re.search(r'<img src="([^"]+)"', panel)[1]
+    return address, Image.open(BytesIO(browser.get(address).content)).getpixel((0, 0))
+
+
+def test_a_file_that_was_logged_anew_is_another_picture(world, signed_in):
+    """Under the same name, and as long as the one before."""
+    white, black = (drawn(each) for each in ("white", "black"))
+    longest = max(len(white), len(black))
+    white, black = white.ljust(longest, b"\0"), black.ljust(longest, b"\0")
+    priya = signed_in("priya")
+    world.registry.add_run_files(VersionRef(NAME, 1), {"shap.png": white})
+    before, shown_before = shade(priya)
+    world.registry.add_run_files(VersionRef(NAME, 1), {"shap.png": black})
+    after, shown_after = shade(priya)
+    assert (shown_before, shown_after) == ((255, 255, 255), (0, 0, 0))
+    assert before.partition("?v=")[0] == after.partition("?v=")[0]
+    assert before != after
+
+
+def test_looking_again_is_limited_for_all_together(explained, signed_in):
+    address = PAGE.format(1) + "pictures/"
+    people = [signed_in(name) for name in ("priya", "mia")]
+    people[0].get(address, headers=PART)
+    once = explained.registry.calls["folder"]
+    for each in people * 3:
+        assert b"SHAP summary" in each.get(address + "?again", headers=PART).content
+    assert explained.registry.calls["folder"] == 2 * once
+
+
+def test_pictures_never_look_for_what_the_panel_has_found(explained, signed_in):
+    priya = signed_in("priya")
+    addresses = pictures_of(priya)
+    cache.delete(f"pictures-recent:{explanations._place(explained.version(1))}")
+    before = explained.registry.calls["folder"]
+    assert [priya.get(each).status_code for each in addresses] == [200, 415, 200]
+    assert explained.registry.calls["folder"] == before
+
+
+def test_one_of_many_looks_for_pictures(explained, signed_in, monkeypatch):
+    """While one searches, everybody else is told so, or gets what is known."""
+    priya, address, inside = signed_in("priya"), PAGE.format(1) + "pictures/", []
+    folder = explained.registry.folder
+
+    def asked(*args, **kwargs):
+        if not inside:
+            inside.append(None)
+            inside.append(priya.get(address + "?again", headers=PART).content)
+            inside.append(priya.get(address + "0" * 32))
+        return folder(*args, **kwargs)
+
+    monkeypatch.setattr(explained.registry, "folder", asked)
+    assert b"SHAP summary" in priya.get(address, headers=PART).content
+    assert b"being looked for" in inside[1]
+    assert (inside[2].status_code, inside[2]["Retry-After"]) == (503, "3")
+
+
+def test_a_picture_that_has_to_wait_too_long_is_said(explained, signed_in, monkeypatch):
+    priya = signed_in("priya")
+    address = pictures_of(priya)[0]
+    monkeypatch.setattr(imaging, "WAIT_SECONDS", 0.01)
+    with imaging._one_at_a_time():
+        response = priya.get(address)
+    assert (response.status_code, response["Retry-After"]) == (503, "3")
+    assert priya.get(address).status_code == 200
 
 
 def test_what_is_no_picture_is_never_sent(explained, signed_in):
@@ -141,6 +212,8 @@ def test_what_is_no_picture_is_never_sent(explained, signed_in):
     response = priya.get(pictures_of(priya)[1])
     assert (response.status_code, response["Content-Type"]) == (415, "text/plain; charset=utf-8")
     assert b"<html>" not in response.content
+    assert priya.get(pictures_of(priya)[1]).content == response.content
+    assert explained.registry.calls["content"] == 1
     assert priya.get(PAGE.format(1) + "pictures/" + "0" * 32).status_code == 404
 
 
@@ -217,6 +290,8 @@ def test_a_version_that_was_rolled_back_says_to_which(world):
     )
     turn = lineage.lineage_of(world.version(2)).turn
     assert (turn.rolled_back_to, turn.replaced_by, turn.until) == (world.version(1), None, world.now)
+    back = lineage.lineage_of(world.version(1)).turn
+    assert (back.replaced, back.replaced_by, back.until) == (world.version(2), None, None)
 
 
 def test_the_panel_shows_what_the_run_was_given(world, signed_in):
@@ -234,6 +309,14 @@ def test_what_is_known_here_is_shown_while_mlflow_is_silent(world, signed_in):
     content = signed_in("aron").get(PAGE.format(2) + "lineage/", headers=PART).content.decode()
     assert "it entered" in content
     assert "cannot be read just now" in content
+
+
+def test_of_two_models_with_one_name_in_mlflow_the_one_that_is_there_is_led_to(world, signed_in):
+    for slug, gone in (("odd-1", world.now), ("odd-2", None), ("odd-3", world.now)):
+        model = RegisteredModel.objects.create(name="odd\ufffd", slug=slug, exact_name=False, removed_at=gone)
+        ModelVersion.objects.create(model=model, version=1, created_at=world.now, stage_since=world.now)
+    found = signed_in("aron").get("/from-mlflow/models/odd\ufffd/1/")
+    assert found["Location"] == "/models/odd-2/versions/1/"
 
 
 def test_the_ways_here_from_mlflow(world, signed_in):

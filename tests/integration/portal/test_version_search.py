@@ -113,5 +113,5 @@ def test_the_api_pages_through_many_versions(tagged, signed_in):
         )
     assert seen == [number for number in range(10_009, 9, -1) if number % 7 == 3]
     html = aron.get(reverse("versions"), {"filter": "tags.batch = '3'", "page": "2"})
-    assert (html.context["page"].paginator.count, len(html.context["rows"])) == (1000, 50)
+    assert (html.context["page"].paginator.count, len(html.context["rows"])) == (1000, 25)
     assert "More than" in html.content.decode()

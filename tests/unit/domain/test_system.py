@@ -30,8 +30,13 @@ def beats(**seen):
     return {queue: beat for queue, beat in found.items() if seen.get(queue, FRESH)}
 
 
-def looked(*, waiting=0, broker=None, **values):
-    lengths = dict.fromkeys(system.QUEUES, waiting)
+def late(*queues):
+    """A worker of each took just now what was sent minutes ago."""
+    return {queue: Beat(queue, OLD, FRESH, f"{queue}@host") for queue in queues}
+
+
+def looked(*, waiting=0, broker=None, lengths=None, **values):
+    lengths = {**dict.fromkeys(system.QUEUES, waiting), **(lengths or {})}
     return Look(NOW, {"broker": broker or Answer()}, lengths, **values)
 
 
@@ -40,6 +45,10 @@ def states(parts):
 
 
 ALL_OLD = beats(**dict.fromkeys(system.QUEUES, OLD))
+LAST_SENT = NOW - timedelta(seconds=39)
+JUST_SILENT = {queue: Beat(queue, LAST_SENT, LAST_SENT, "w") for queue in ("rollbacks", "observations", "checks")}
+NO_BEAT = "beat sends nothing, so nothing is carried out"
+NO_SIGN = "there is no sign of life from beat or any worker"
 
 
 @pytest.mark.parametrize(
@@ -49,12 +58,29 @@ ALL_OLD = beats(**dict.fromkeys(system.QUEUES, OLD))
         (beats(rollbacks=OLD), looked(), {}, ["no worker takes rollbacks"]),
         (beats(rollbacks=None), looked(), {}, ["no worker takes rollbacks"]),
         (beats(checks=OLD), looked(), {"checks": "it carries a check out"}, []),
-        (beats(checks=OLD, default=OLD), None, {}, ["no worker carries transitions out", "no worker takes checks"]),
+        # A queue that is late is worked off; a long check is no lateness.
+        (beats() | late("rollbacks"), looked(waiting=30), {}, ["the queue rollbacks is late"]),
+        (beats() | late("checks"), looked(waiting=3), {"checks": "it carries a check out"}, []),
+        (beats() | late(*system.QUEUES), looked(), {}, [f"the queue {queue} is late" for queue in system.QUEUES]),
+        # Without the general worker nobody asks the others: nothing is claimed of those where nothing waits.
+        (beats(checks=OLD, default=OLD), None, {}, ["no worker carries transitions out"]),
+        (ALL_OLD, looked(lengths={"default": 9}), {}, ["no worker carries transitions out"]),
+        (
+            ALL_OLD,
+            looked(lengths={"default": 9, "rollbacks": 1}),
+            {},
+            ["no worker takes rollbacks", "no worker carries transitions out"],
+        ),
+        # Beat has just stopped: the others' last signs are a moment younger than the general worker's.
+        (beats(default=NOW - timedelta(seconds=41)) | JUST_SILENT, looked(), {}, [NO_BEAT]),
+        (beats(default=NOW - timedelta(seconds=41)) | JUST_SILENT, None, {}, [NO_SIGN]),
+        # A check that runs says nothing about beat.
+        (ALL_OLD, looked(), {"checks": "it carries a check out"}, [NO_BEAT]),
         # Nothing from any queue: the broker, beat or the workers are to blame, by what waits.
-        (ALL_OLD, looked(), {}, ["beat sends nothing, so nothing is carried out"]),
+        (ALL_OLD, looked(), {}, [NO_BEAT]),
         (ALL_OLD, looked(waiting=3), {}, [trouble for _, trouble in system.QUEUES.values()]),
         (ALL_OLD, looked(broker=GONE), {}, []),
-        (ALL_OLD, None, {}, ["there is no sign of life from beat or any worker"]),
+        (ALL_OLD, None, {}, [NO_SIGN]),
         # Nobody has been heard of yet: nothing is known, and nothing is claimed.
         ({}, looked(), {}, []),
     ],
@@ -62,10 +88,9 @@ ALL_OLD = beats(**dict.fromkeys(system.QUEUES, OLD))
 def test_who_is_silent(seen, look, busy, troubles):
     parts = system.workers(seen, NOW, look=look, busy=busy)
     assert [part.trouble for part in parts if part.trouble] == troubles
-    assert [part.since for part in parts if part.trouble and seen.get(part.key.removeprefix("queue:"))] == [
-        OLD for part in parts if part.trouble and seen.get(part.key.removeprefix("queue:"))
-    ]
-    assert all(part.todo for part in parts if part.state == State.DOWN)
+    known = [part for part in parts if part.trouble and seen.get(part.key.removeprefix("queue:"))]
+    assert {part.since for part in known} <= {OLD}
+    assert all(part.todo for part in parts if part.trouble)
     assert [part.key for part in parts] == ["beat", *(f"queue:{queue}" for queue in system.QUEUES)]
 
 
@@ -73,6 +98,27 @@ def test_silence_begins_after_forty_seconds():
     beat = Beat("checks", NOW, NOW, "w")
     assert not system.is_silent(beat, NOW + timedelta(seconds=40))
     assert system.is_silent(beat, NOW + timedelta(seconds=41))
+
+
+@pytest.mark.parametrize(
+    ("seen", "look", "busy", "beat"),
+    [
+        (beats(), looked(), {}, "healthy"),
+        (beats(default=OLD), looked(waiting=3), {}, "healthy"),
+        (ALL_OLD, looked(waiting=3), {}, "unknown"),
+        (ALL_OLD, looked(broker=GONE), {}, "unknown"),
+        (ALL_OLD, looked(), {"checks": "it carries a check out"}, "down"),
+        (late(*system.QUEUES), looked(), {}, "unknown"),
+    ],
+)
+def test_beat_is_there_when_something_was_sent_lately(seen, look, busy, beat):
+    assert states(system.workers(seen, NOW, look=look, busy=busy))["beat"] == beat
+
+
+def test_what_nobody_asks_is_not_known_since_its_last_sign():
+    parts = {part.key: part for part in system.workers(ALL_OLD, NOW, look=looked(lengths={"default": 9}))}
+    asked = parts["queue:rollbacks"]
+    assert (asked.state, asked.since, asked.says.startswith("It is not known")) == (State.UNKNOWN, OLD, True)
 
 
 def test_a_message_never_waits_for_less_than_no_time():
