@@ -255,7 +255,7 @@ def _links(text: str, at: str) -> list[str]:
 
 
 def _mlflow(home: Path, models: int, times: int) -> list[float]:
-    """Milliseconds for the first 50 of so many models."""
+    """Milliseconds for the first 25 of so many models."""
     server_of = import_module("tests.integration.registry.server")
     with tempfile.TemporaryDirectory(dir=home) as folder, server_of.running_mlflow(Path(folder)) as server:
         server_of.seed(server, models * 10)
@@ -326,7 +326,7 @@ def _print_mlflow(size: str, found: dict[str, Any]) -> None:
     if "mlflow" in found:
         spent = sorted(found["mlflow"])
         p95 = spent[max(int(len(spent) * 0.95) - 1, 0)]
-        print(f"MLflow's search for 50 models, {size}: p50 {statistics.median(spent):.1f} ms, p95 {p95:.1f} ms")
+        print(f"MLflow's search for 25 models, {size}: p50 {statistics.median(spent):.1f} ms, p95 {p95:.1f} ms")
 
 
 if __name__ == "__main__":
